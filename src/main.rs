@@ -1,0 +1,2 @@
+//! The `undertone` command.
+fn main() {}
