@@ -1,5 +1,8 @@
 //! Undertone reads news and says, sentence by sentence, what stance it takes and whom it names.
 
+pub mod encoder;
 pub mod engine;
+pub mod head;
+mod kernels;
 pub mod labels;
 pub mod text;

@@ -1,0 +1,122 @@
+use super::{fused, slice, with_slices};
+use crate::kernels::gemm::{Matrix, Output, Sizes, matmul};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+
+/// `x · weightᵀ + bias`.
+///
+/// * `x`: `[.., in]`
+/// * `weight`: `[out, in]`, as torch's `nn.Linear` keeps it
+/// * `bias`: `[out]`
+///
+/// Returns `[.., out]`.
+///
+/// # Errors
+/// If the shapes do not fit each other exactly.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (outputs, inputs) = weight.dims2()?;
+    let mut shape = x.dims().to_vec();
+    if shape.last() != Some(&inputs) || bias.dims() != [outputs] {
+        candle_core::bail!("linear: x {:?}, weight {:?}, bias {:?}", x.dims(), weight.dims(), bias.dims());
+    }
+    let rows = x.elem_count() / inputs.max(1);
+    let x = x.contiguous()?.reshape((rows, inputs))?;
+    let y = if fused(&x) {
+        x.apply_op3(weight, bias, Linear)?
+    } else {
+        x.matmul(&weight.t()?)?.broadcast_add(bias)?
+    };
+    *shape.last_mut().expect("checked above: x has a last dimension") = outputs;
+    y.reshape(shape)
+}
+
+struct Linear;
+
+impl CustomOp3 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (m, k) = x_layout.shape().dims2()?;
+        let (n, _) = weight_layout.shape().dims2()?;
+        let x = slice(x, x_layout, self.name())?;
+        let weight = slice(weight, weight_layout, self.name())?;
+        let bias = slice(bias, bias_layout, self.name())?;
+        let mut y = Vec::with_capacity(m * n);
+        for _ in 0..m {
+            y.extend_from_slice(bias);
+        }
+        let sizes = Sizes { m, n, k };
+        matmul(sizes, 1.0, Matrix::rows(x, k), Matrix::rows(weight, k).t(), &mut y, n, Output::Add);
+        Ok((CpuStorage::F32(y), (m, n).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (m, k) = x.dims2()?;
+        let n = bias.dims1()?;
+        let device = x.device();
+        let grad = grad.contiguous()?;
+        with_slices([x, weight, &grad], self.name(), |[x, weight, grad]| {
+            let (mut dx, mut dweight, mut dbias) = (vec![0.0; m * k], vec![0.0; n * k], vec![0.0; n]);
+            let dy = Matrix::rows(grad, n);
+            matmul(Sizes { m, n: k, k: n }, 1.0, dy, Matrix::rows(weight, k), &mut dx, k, Output::Replace);
+            matmul(
+                Sizes { m: n, n: k, k: m },
+                1.0,
+                dy.t(),
+                Matrix::rows(x, k),
+                &mut dweight,
+                k,
+                Output::Replace,
+            );
+            for row in grad.chunks_exact(n) {
+                for (total, g) in dbias.iter_mut().zip(row) {
+                    *total += g;
+                }
+            }
+            Ok((
+                Some(Tensor::from_vec(dx, (m, k), device)?),
+                Some(Tensor::from_vec(dweight, (n, k), device)?),
+                Some(Tensor::from_vec(dbias, n, device)?),
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{agree, numbers};
+    use super::*;
+
+    #[test]
+    fn linear_and_its_gradients_equal_plain_candle() {
+        let operands = [numbers(&[2, 5, 7], 1), numbers(&[3, 7], 2), numbers(&[3], 3)];
+        agree(
+            &operands,
+            1e-5,
+            |t| linear(&t[0], &t[1], &t[2]),
+            |t| t[0].flatten_to(1)?.matmul(&t[1].t()?)?.broadcast_add(&t[2])?.reshape((2, 5, 3)),
+        );
+    }
+
+    #[test]
+    fn a_bias_of_another_size_is_refused() {
+        let error = linear(&numbers(&[2, 4], 1), &numbers(&[3, 4], 2), &numbers(&[1], 3)).unwrap_err();
+        assert!(error.to_string().contains("bias [1]"), "{error}");
+    }
+}

@@ -1,0 +1,54 @@
+use super::pooling::{Pooling, mean_pool};
+use crate::encoder::layers::{dropout, linear};
+use crate::encoder::{Pass, Sequences};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+/// Scores a whole sentence: pooling, then a linear classifier.
+#[derive(Debug, Clone)]
+pub struct SentenceHead {
+    pooler: Option<(Tensor, Tensor)>,
+    classifier: (Tensor, Tensor),
+    dropout: f64,
+}
+
+/// Where the tensors of a sentence head are, and how large they must be.
+pub struct SentenceHeadTensors<'a> {
+    /// Builder that has `weight` and `bias` of the classifier.
+    pub classifier: VarBuilder<'a>,
+    /// Builder that has `weight` and `bias` of the pooler's dense layer; read for [`Pooling::Pooler`].
+    pub pooler: VarBuilder<'a>,
+    /// Width of the encoder.
+    pub width: usize,
+    /// Number of labels.
+    pub labels: usize,
+}
+
+impl SentenceHead {
+    /// Takes the head's tensors.
+    ///
+    /// # Errors
+    /// If one is missing or mis-shaped.
+    pub fn load(tensors: SentenceHeadTensors, pooling: Pooling, dropout: f64) -> Result<Self> {
+        let SentenceHeadTensors { classifier, pooler, width, labels } = tensors;
+        let pooler = match pooling {
+            Pooling::Mean => None,
+            Pooling::Pooler => Some((pooler.get((width, width), "weight")?, pooler.get(width, "bias")?)),
+        };
+        let classifier = (classifier.get((labels, width), "weight")?, classifier.get(labels, "bias")?);
+        Ok(Self { pooler, classifier, dropout })
+    }
+
+    /// Logits, `[batch, labels]`, of encoder states `[batch, tokens, width]`.
+    ///
+    /// # Errors
+    /// If the states do not belong to the sequences.
+    pub fn forward(&self, states: &Tensor, sequences: &Sequences, pass: &Pass) -> Result<Tensor> {
+        let pooled = match &self.pooler {
+            None => mean_pool(states, &sequences.mask(states.dtype())?)?,
+            Some((weight, bias)) => linear(&states.narrow(1, 0, 1)?.squeeze(1)?, weight, bias)?.tanh()?,
+        };
+        let pooled = dropout(&pooled, self.dropout, &pass.randomness)?;
+        linear(&pooled, &self.classifier.0, &self.classifier.1)
+    }
+}

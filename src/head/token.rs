@@ -1,0 +1,31 @@
+use crate::encoder::Pass;
+use crate::encoder::layers::{dropout, linear};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+/// Scores every token: dropout, then a linear classifier.
+#[derive(Debug, Clone)]
+pub struct TokenHead {
+    classifier: (Tensor, Tensor),
+    dropout: f64,
+}
+
+impl TokenHead {
+    /// Takes `weight`, `[labels, width]`, and `bias`, `[labels]`, from `classifier`.
+    ///
+    /// # Errors
+    /// If one is missing or mis-shaped.
+    pub fn load(classifier: VarBuilder, width: usize, labels: usize, dropout: f64) -> Result<Self> {
+        let classifier = (classifier.get((labels, width), "weight")?, classifier.get(labels, "bias")?);
+        Ok(Self { classifier, dropout })
+    }
+
+    /// Logits, `[batch, tokens, labels]`, of encoder states `[batch, tokens, width]`.
+    ///
+    /// # Errors
+    /// If the states are not as wide as the classifier.
+    pub fn forward(&self, states: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let states = dropout(states, self.dropout, &pass.randomness)?;
+        linear(&states, &self.classifier.0, &self.classifier.1)
+    }
+}
