@@ -6,3 +6,4 @@ pub mod head;
 mod kernels;
 pub mod labels;
 pub mod text;
+pub mod tokens;

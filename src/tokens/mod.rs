@@ -1,0 +1,11 @@
+//! From text to integers and back: pieces with offsets, words, casing classes, windows over long text.
+
+mod casing;
+mod tokenizer;
+mod window;
+mod words;
+
+pub use casing::{CASING_CLASSES, casing_classes};
+pub use tokenizer::{Pieces, Tokenizer, TokenizerError};
+pub use window::{Window, windows};
+pub use words::{first_pieces, split_words};

@@ -1,0 +1,209 @@
+use crate::text::Span;
+use serde::Deserialize;
+
+/// The pieces of one text, without special tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pieces {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Where each piece stands, in bytes of the text.
+    pub spans: Vec<Span>,
+    /// The pre-tokeniser's word that each piece belongs to, counted from 0.
+    pub words: Vec<u32>,
+}
+
+/// A Hugging Face tokenizer, with the settings that `tokenizer.json` may have frozen taken out.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    prefix: Vec<u32>,
+    suffix: Vec<u32>,
+    max_length: Option<usize>,
+}
+
+/// Why a tokenizer could not be read or applied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// `tokenizer.json` is not a tokenizer.
+    #[error("tokenizer.json cannot be read: {0}")]
+    Definition(#[source] tokenizers::Error),
+    /// `tokenizer_config.json` is not what it should be.
+    #[error("tokenizer_config.json cannot be read: {0}")]
+    Config(#[from] serde_json::Error),
+    /// A text could not be tokenised.
+    #[error("the text cannot be tokenised: {0}")]
+    Encode(#[source] tokenizers::Error),
+}
+
+/// The fields of `tokenizer_config.json` that change what comes out.
+#[derive(Debug, Default, Deserialize)]
+struct Overrides {
+    do_lower_case: Option<bool>,
+    strip_accents: Option<bool>,
+    tokenize_chinese_chars: Option<bool>,
+    model_max_length: Option<f64>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` and, where there is one, `tokenizer_config.json`.
+    ///
+    /// Truncation and padding that the file carries are switched off (callers window and pad), special tokens written
+    /// out in a text stay text, and a BERT normaliser follows `tokenizer_config.json`, as `BertTokenizerFast` has it.
+    ///
+    /// # Errors
+    /// If a file is not what its name says.
+    pub fn parse(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Self, TokenizerError> {
+        let mut definition: serde_json::Value =
+            serde_json::from_slice(tokenizer).map_err(|e| TokenizerError::Definition(Box::new(e)))?;
+        let overrides: Overrides = match config {
+            Some(json) => serde_json::from_slice(json)?,
+            None => Overrides::default(),
+        };
+        if let Some(normalizer) = definition.get_mut("normalizer").and_then(|n| n.as_object_mut())
+            && normalizer.get("type").and_then(|t| t.as_str()) == Some("BertNormalizer")
+        {
+            if let Some(lower) = overrides.do_lower_case {
+                normalizer.insert("lowercase".into(), lower.into());
+            }
+            if let Some(strip) = overrides.strip_accents {
+                normalizer.insert("strip_accents".into(), strip.into());
+            }
+            if let Some(chinese) = overrides.tokenize_chinese_chars {
+                normalizer.insert("handle_chinese_chars".into(), chinese.into());
+            }
+        }
+        let mut inner: tokenizers::Tokenizer =
+            serde_json::from_value(definition).map_err(|e| TokenizerError::Definition(Box::new(e)))?;
+        inner.with_truncation(None).map_err(TokenizerError::Definition)?;
+        inner.with_padding(None);
+        inner.set_encode_special_tokens(true);
+        let (prefix, suffix) = special_tokens(&inner)?;
+        let max_length = overrides.model_max_length.filter(|&n| (1.0..1e9).contains(&n)).map(|n| n as usize);
+        Ok(Self { inner, prefix, suffix, max_length })
+    }
+
+    /// Cuts a text into pieces. An empty text has none.
+    ///
+    /// # Errors
+    /// If the tokenizer's model fails on the text.
+    pub fn pieces(&self, text: &str) -> Result<Pieces, TokenizerError> {
+        let encoding = self.inner.encode(text, false).map_err(TokenizerError::Encode)?;
+        let spans = encoding.get_offsets().iter().map(|&(start, end)| snap(text, start, end)).collect();
+        let words = encoding.get_word_ids().iter().map(|word| word.unwrap_or(u32::MAX)).collect();
+        Ok(Pieces { ids: encoding.get_ids().to_vec(), spans, words })
+    }
+
+    /// Ids put before a sequence (`[CLS]` for BERT).
+    pub fn prefix(&self) -> &[u32] {
+        &self.prefix
+    }
+
+    /// Ids put behind a sequence (`[SEP]` for BERT).
+    pub fn suffix(&self) -> &[u32] {
+        &self.suffix
+    }
+
+    /// `model_max_length` in tokens, special ones included, where the configuration states a real one.
+    pub fn max_length(&self) -> Option<usize> {
+        self.max_length
+    }
+
+    /// Number of ids, added tokens included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The id of a token such as `[MASK]`, if the vocabulary has it.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+}
+
+/// What the post-processor puts around a sequence, found by looking at one.
+fn special_tokens(tokenizer: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+    let encoding = tokenizer.encode("a", true).map_err(TokenizerError::Encode)?;
+    let special = encoding.get_special_tokens_mask();
+    let ids = encoding.get_ids();
+    let first = special.iter().position(|&s| s == 0).unwrap_or(ids.len());
+    let last = special.iter().rposition(|&s| s == 0).map_or(ids.len(), |i| i + 1);
+    Ok((ids[..first].to_vec(), ids[last..].to_vec()))
+}
+
+/// Moves offsets outwards to character boundaries: byte-level tokenizers may cut inside a character.
+fn snap(text: &str, start: usize, end: usize) -> Span {
+    let start = text.floor_char_boundary(start);
+    Span::new(start, text.ceil_char_boundary(end).max(start))
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::Tokenizer;
+
+    /// A WordPiece tokenizer of a few words, letters and digits, uncased as BERT's.
+    pub(crate) fn tiny() -> Tokenizer {
+        let mut vocab = serde_json::Map::new();
+        let words =
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "troops", "may", "leave", "ana", "duarte"];
+        let letters = ('a'..='z').flat_map(|c| [c.to_string(), format!("##{c}")]);
+        let others = ["##s", "##ing", ".", ",", "-", "'", "1", "2"].map(String::from);
+        for word in words.map(String::from).into_iter().chain(letters).chain(others) {
+            let id = vocab.len();
+            vocab.entry(word).or_insert(id.into());
+        }
+        let json = serde_json::json!({
+            "version": "1.0",
+            "truncation": {"max_length": 8, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
+            "padding": null,
+            "added_tokens": [
+                {"id": 2, "content": "[CLS]", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
+                {"id": 3, "content": "[SEP]", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}
+            ],
+            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+            "decoder": null,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocab}
+        });
+        Tokenizer::parse(json.to_string().as_bytes(), None).expect("the tiny tokenizer is well-formed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::tiny;
+    use super::*;
+
+    #[test]
+    fn frozen_truncation_is_switched_off_and_specials_are_known() {
+        let tokenizer = tiny();
+        assert_eq!(tokenizer.pieces(&"the troops may leave. ".repeat(5)).unwrap().ids.len(), 25);
+        assert_eq!((tokenizer.prefix(), tokenizer.suffix()), (&[2][..], &[3][..]));
+    }
+
+    #[test]
+    fn a_special_token_written_in_a_text_stays_text() {
+        let pieces = tiny().pieces("the [SEP] troops").unwrap();
+        assert!(!pieces.ids.contains(&3), "{pieces:?}");
+    }
+
+    #[test]
+    fn spans_are_bytes_of_the_original_text() {
+        let text = "Ána  Duarte";
+        let pieces = tiny().pieces(text).unwrap();
+        let slices: Vec<&str> = pieces.spans.iter().map(|s| s.of(text).unwrap()).collect();
+        assert_eq!(slices, ["Ána", "Duarte"]);
+        assert_eq!(pieces.words, [0, 1]);
+    }
+
+    #[test]
+    fn tokenizer_config_overrides_the_normaliser() {
+        let cased = serde_json::json!({"do_lower_case": false, "model_max_length": 1e30});
+        let mut json = serde_json::to_value(&tiny().inner).unwrap();
+        json["normalizer"]["strip_accents"] = serde_json::Value::Null;
+        let tokenizer =
+            Tokenizer::parse(json.to_string().as_bytes(), Some(cased.to_string().as_bytes())).unwrap();
+        assert_eq!(tokenizer.pieces("The").unwrap().ids, [1], "upper case is unknown to a cased reading");
+        assert_eq!(tokenizer.max_length(), None);
+    }
+}
