@@ -1,5 +1,6 @@
 //! Undertone reads news and says, sentence by sentence, what stance it takes and whom it names.
 
+pub mod bundle;
 pub mod encoder;
 pub mod engine;
 pub mod head;

@@ -1,6 +1,16 @@
-//! Text in, predictions out.
+//! Text in, predictions out: a bundle ready to answer.
 
+mod entities;
+mod schedule;
+
+use crate::bundle::{Bundle, BundleError, Network};
+use crate::encoder::{Pass, Sequences};
+use crate::head::Activation;
 use crate::text::{Entity, Span};
+use crate::tokens::{TokenizerError, Window, casing_classes, first_pieces, split_words, windows};
+use candle_core::Device;
+use std::ops::Range;
+use std::path::Path;
 
 /// One sentence to read.
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +32,21 @@ pub enum Tasks {
     Both,
 }
 
+impl Tasks {
+    fn classify(self) -> bool {
+        self != Tasks::Ner
+    }
+
+    fn ner(self) -> bool {
+        self != Tasks::Classify
+    }
+}
+
 /// What an engine says of one sentence.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Prediction {
+    /// Logit per label, in the order of [`Engine::labels`], before the temperature; empty if the sentence head did not run.
+    pub logits: Vec<f32>,
     /// Probability per label, in the order of [`Engine::labels`]; empty if the sentence head did not run.
     pub scores: Vec<f32>,
     /// Indices of the labels that apply (at or above their thresholds), ascending.
@@ -39,6 +61,12 @@ pub struct Prediction {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
+    /// The bundle cannot be used.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// A text could not be tokenised.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
     /// The tensor library failed.
     #[error("the encoder failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -46,9 +74,28 @@ pub enum EngineError {
 
 /// A bundle ready to answer.
 pub struct Engine {
-    labels: Vec<String>,
-    thresholds: Vec<f32>,
+    bundle: Bundle,
+    network: Network,
+    device: Device,
     entity_labels: Vec<String>,
+    threads: usize,
+}
+
+/// A sentence cut up for the encoder.
+struct Prepared {
+    ids: Vec<u32>,
+    casing: Vec<u32>,
+    windows: Vec<Window>,
+    words: Vec<Span>,
+    /// First piece of every word.
+    first: Vec<Option<usize>>,
+}
+
+/// What one window gave: logits of the sentence head, and of the token head for every piece of the window.
+#[derive(Default)]
+struct Answer {
+    sentence: Vec<f32>,
+    token: Vec<Vec<f32>>,
 }
 
 impl Engine {
@@ -56,22 +103,44 @@ impl Engine {
     ///
     /// # Errors
     /// If the folder holds no bundle that can be read.
-    pub fn open(_folder: Option<&std::path::Path>) -> Result<Self, EngineError> {
-        Ok(Self {
-            labels: ["condemnation", "reassurance", "speculation"].map(String::from).to_vec(),
-            thresholds: vec![0.5; 3],
-            entity_labels: ["LOC", "MISC", "ORG", "PER"].map(String::from).to_vec(),
+    pub fn open(folder: Option<&Path>) -> Result<Self, EngineError> {
+        Self::new(match folder {
+            Some(folder) => Bundle::open(folder)?,
+            None => Bundle::embedded()?,
         })
+    }
+
+    /// Makes a bundle ready, on the CPU with a thread per core.
+    ///
+    /// # Errors
+    /// If the bundle's parts do not fit each other.
+    pub fn new(bundle: Bundle) -> Result<Self, EngineError> {
+        let device = Device::Cpu;
+        let network = bundle.network(&device)?;
+        let mut entity_labels: Vec<String> = bundle
+            .description
+            .token()
+            .map(|task| task.labels.iter().filter_map(|tag| entities::kind(tag)).map(str::to_owned).collect())
+            .unwrap_or_default();
+        entity_labels.sort();
+        entity_labels.dedup();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self { bundle, network, device, entity_labels, threads })
+    }
+
+    /// The bundle behind the engine.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
     }
 
     /// Names of the sentence labels in the order of scores; empty without a sentence head.
     pub fn labels(&self) -> &[String] {
-        &self.labels
+        self.bundle.description.sentence().map_or(&[], |task| &task.labels)
     }
 
     /// Decision threshold of each sentence label, a probability from 0 to 1.
     pub fn thresholds(&self) -> &[f32] {
-        &self.thresholds
+        self.bundle.description.sentence().map_or(&[], |task| &task.thresholds)
     }
 
     /// Entity types the token head knows, sorted; empty without a token head.
@@ -81,9 +150,146 @@ impl Engine {
 
     /// Answers for every input, in input order, however they were batched. Empty in, empty out.
     ///
+    /// Text longer than the encoder's window is read in overlapping windows: a label's logit is the largest of its
+    /// windows (a stance anywhere in the sentence counts), a word's tag comes from the window where it has most context.
+    ///
     /// # Errors
     /// If the encoder fails.
-    pub fn predict(&self, inputs: &[Input<'_>], _tasks: Tasks) -> Result<Vec<Prediction>, EngineError> {
-        Ok(vec![Prediction { scores: vec![0.0; 3], ..Prediction::default() }; inputs.len()])
+    pub fn predict(&self, inputs: &[Input<'_>], tasks: Tasks) -> Result<Vec<Prediction>, EngineError> {
+        let prepared = schedule::parallel(inputs.len(), self.threads, |i| self.prepare(inputs[i], tasks))?;
+        let rows: Vec<(usize, Range<usize>)> = prepared
+            .iter()
+            .enumerate()
+            .flat_map(|(i, p)| p.windows.iter().map(move |window| (i, window.read.clone())))
+            .collect();
+        let lengths: Vec<usize> = rows.iter().map(|(_, read)| read.len()).collect();
+        let batches = schedule::batches(&lengths);
+        let answers = schedule::parallel(batches.len(), self.threads, |b| {
+            let batch: Vec<_> = batches[b].iter().map(|&row| rows[row].clone()).collect();
+            self.encode(&prepared, &batch, tasks)
+        })?;
+        let mut by_row: Vec<Answer> = Vec::new();
+        by_row.resize_with(rows.len(), Answer::default);
+        for (batch, answers) in batches.iter().zip(answers) {
+            for (&row, answer) in batch.iter().zip(answers) {
+                by_row[row] = answer;
+            }
+        }
+        let mut by_row = by_row.into_iter();
+        Ok(prepared
+            .iter()
+            .map(|p| {
+                let answers: Vec<Answer> = by_row.by_ref().take(p.windows.len()).collect();
+                self.conclude(p, &answers, tasks)
+            })
+            .collect())
+    }
+
+    fn prepare(&self, input: Input<'_>, tasks: Tasks) -> Result<Prepared, EngineError> {
+        let tokenizer = &self.bundle.tokenizer;
+        let pieces = tokenizer.pieces(input.text)?;
+        let casing = casing_classes(input.text, &pieces);
+        let room = self.bundle.max_tokens() - tokenizer.prefix().len() - tokenizer.suffix().len();
+        let windows = windows(pieces.ids.len(), room, room / 2);
+        let words = match input.words {
+            _ if !tasks.ner() => Vec::new(),
+            Some(words) => words.to_vec(),
+            None => split_words(input.text),
+        };
+        let first = first_pieces(&words, &pieces);
+        Ok(Prepared { ids: pieces.ids, casing, windows, words, first })
+    }
+
+    fn encode(
+        &self,
+        prepared: &[Prepared],
+        batch: &[(usize, Range<usize>)],
+        tasks: Tasks,
+    ) -> Result<Vec<Answer>, EngineError> {
+        let (prefix, suffix) = (self.bundle.tokenizer.prefix(), self.bundle.tokenizer.suffix());
+        let rows: Vec<(Vec<u32>, Vec<u32>)> = batch
+            .iter()
+            .map(|(i, read)| {
+                let special = |n: usize| vec![0u32; n];
+                let ids = [prefix, &prepared[*i].ids[read.clone()], suffix].concat();
+                let casing =
+                    [&special(prefix.len()), &prepared[*i].casing[read.clone()], &special(suffix.len())]
+                        .concat();
+                (ids, casing)
+            })
+            .collect();
+        let rows: Vec<(&[u32], &[u32])> = rows.iter().map(|(ids, casing)| (&ids[..], &casing[..])).collect();
+        let with_casing = self.network.encoder().has_casing();
+        let sequences = Sequences::new(&rows, self.bundle.config.pad_token_id, with_casing, &self.device)?;
+        let logits = self.network.forward(&sequences, &Pass::inference(), tasks.classify(), tasks.ner())?;
+        let mut answers: Vec<Answer> = batch.iter().map(|_| Answer::default()).collect();
+        if let Some(logits) = logits.sentence {
+            for (answer, logits) in answers.iter_mut().zip(logits.to_vec2::<f32>()?) {
+                answer.sentence = logits;
+            }
+        }
+        if let Some(logits) = logits.token {
+            for ((answer, mut logits), (_, read)) in
+                answers.iter_mut().zip(logits.to_vec3::<f32>()?).zip(batch)
+            {
+                logits.truncate(prefix.len() + read.len());
+                answer.token = logits.split_off(prefix.len());
+            }
+        }
+        Ok(answers)
+    }
+
+    fn conclude(&self, prepared: &Prepared, answers: &[Answer], tasks: Tasks) -> Prediction {
+        let mut prediction = Prediction::default();
+        if let Some(task) = self.bundle.description.sentence().filter(|_| tasks.classify()) {
+            prediction.logits = (0..task.labels.len())
+                .map(|label| answers.iter().map(|a| a.sentence[label]).fold(f32::NEG_INFINITY, f32::max))
+                .collect();
+            let scaled: Vec<f32> = prediction.logits.iter().map(|x| x / task.temperature).collect();
+            prediction.scores = task.activation.apply(&scaled);
+            prediction.labels = decide(task.activation, &prediction.scores, &task.thresholds);
+        }
+        if let Some(task) = self.bundle.description.token().filter(|_| tasks.ner()) {
+            let pieces = prepared.windows.iter().zip(answers).flat_map(|(window, answer)| {
+                window.decide.clone().map(|piece| &answer.token[piece - window.read.start])
+            });
+            let pieces: Vec<&Vec<f32>> = pieces.collect();
+            let words: Vec<Option<Vec<f32>>> = prepared
+                .first
+                .iter()
+                .map(|piece| piece.map(|piece| Activation::Softmax.apply(pieces[piece])))
+                .collect();
+            let tags = entities::best_tags(&task.labels, &words);
+            prediction.entities = entities::entities(&task.labels, &tags, &words, &prepared.words);
+            prediction.tags = tags
+                .iter()
+                .map(|tag| tag.map_or_else(|| entities::OUTSIDE.to_owned(), |tag| task.labels[tag].clone()))
+                .collect();
+        }
+        prediction
+    }
+}
+
+/// The labels that apply: under sigmoid those at or above their thresholds, under softmax the likeliest (the first of
+/// equals).
+fn decide(activation: Activation, scores: &[f32], thresholds: &[f32]) -> Vec<usize> {
+    match activation {
+        Activation::Sigmoid => (0..scores.len()).filter(|&i| scores[i] >= thresholds[i]).collect(),
+        Activation::Softmax => (0..scores.len())
+            .reduce(|best, i| if scores[i] > scores[best] { i } else { best })
+            .into_iter()
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_is_met_at_equality_and_softmax_has_one_winner() {
+        assert_eq!(decide(Activation::Sigmoid, &[0.5, 0.4, 0.9], &[0.5, 0.5, 0.5]), [0, 2]);
+        assert_eq!(decide(Activation::Softmax, &[0.4, 0.4, 0.2], &[0.5; 3]), [0]);
+        assert!(decide(Activation::Softmax, &[], &[]).is_empty());
     }
 }

@@ -1,0 +1,197 @@
+//! A bundle: configuration, tokenizer, labels and weights that belong together, checked together.
+//!
+//! On disk it is a folder in the Hugging Face layout. Folders made by HF `save_pretrained` load unchanged; ours add
+//! `undertone.json` ([`Description`]).
+
+mod default;
+mod description;
+mod network;
+mod save;
+mod weights;
+
+pub use description::{Description, Head, SentenceTask, TokenTask};
+pub use network::{Logits, Network};
+pub use save::Storage;
+pub use weights::Weights;
+
+use crate::encoder::{BertConfig, ConfigError};
+use crate::tokens::{Tokenizer, TokenizerError};
+use candle_core::Device;
+use std::path::{Path, PathBuf};
+
+/// Everything a model is made of.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// What the encoder computes.
+    pub config: BertConfig,
+    /// Text to pieces.
+    pub tokenizer: Tokenizer,
+    /// Heads, labels, thresholds, provenance.
+    pub description: Description,
+    /// Tensors by name, f32.
+    pub weights: Weights,
+    /// The files that are kept as they came: `config.json`, `tokenizer.json`, `tokenizer_config.json`.
+    files: Files,
+}
+
+/// Files of a bundle that are carried over unchanged.
+#[derive(Debug, Clone)]
+struct Files {
+    config: Vec<u8>,
+    tokenizer: Vec<u8>,
+    tokenizer_config: Option<Vec<u8>>,
+}
+
+/// Why a bundle could not be opened or saved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// A file is missing or cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `config.json` cannot be honoured.
+    #[error("{path}: {source}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ConfigError,
+    },
+    /// `undertone.json`, or the label fields of `config.json`, cannot be understood.
+    #[error("{path}: {reason}")]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The tokenizer cannot be read.
+    #[error("{path}: {source}")]
+    Tokenizer {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: TokenizerError,
+    },
+    /// The weights file is damaged or of an unknown kind.
+    #[error("{path}: {reason}")]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The parts do not fit each other.
+    #[error(
+        "the parts of {path} do not belong together: {reason}\n\nhint: these files may come from different training runs; fetch or copy the folder again as a whole"
+    )]
+    Mismatch {
+        /// The folder.
+        path: PathBuf,
+        /// The two facts that disagree.
+        reason: String,
+    },
+}
+
+impl Bundle {
+    /// Opens a bundle folder.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, or the files do not fit each other.
+    pub fn open(folder: &Path) -> Result<Self, BundleError> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).map_err(|source| BundleError::File { path, source })
+        };
+        let optional = |name: &str| match read(name) {
+            Err(BundleError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            other => other.map(Some),
+        };
+        let files = Files {
+            config: read("config.json")?,
+            tokenizer: read("tokenizer.json")?,
+            tokenizer_config: optional("tokenizer_config.json")?,
+        };
+        let description = optional("undertone.json")?;
+        let weights = read("model.safetensors")?;
+        Self::assemble(folder, files, description.as_deref(), &weights)
+    }
+
+    /// The default bundle, embedded in the library.
+    ///
+    /// # Errors
+    /// If it was built from a damaged checkout.
+    pub fn embedded() -> Result<Self, BundleError> {
+        let files = Files {
+            config: default::CONFIG.to_vec(),
+            tokenizer: default::TOKENIZER.to_vec(),
+            tokenizer_config: Some(default::TOKENIZER_CONFIG.to_vec()),
+        };
+        Self::assemble(Path::new("the embedded default"), files, Some(default::DESCRIPTION), default::WEIGHTS)
+    }
+
+    fn assemble(
+        folder: &Path,
+        files: Files,
+        description: Option<&[u8]>,
+        weights: &[u8],
+    ) -> Result<Self, BundleError> {
+        let config = BertConfig::parse(&files.config)
+            .map_err(|source| BundleError::Config { path: folder.join("config.json"), source })?;
+        let tokenizer = Tokenizer::parse(&files.tokenizer, files.tokenizer_config.as_deref())
+            .map_err(|source| BundleError::Tokenizer { path: folder.to_owned(), source })?;
+        let description = match description {
+            Some(json) => Description::parse(json)
+                .map_err(|reason| BundleError::Description { path: folder.join("undertone.json"), reason })?,
+            None => Description::from_hugging_face(&files.config, &config)
+                .map_err(|reason| BundleError::Description { path: folder.join("config.json"), reason })?,
+        };
+        let weights = Weights::parse(weights)
+            .map_err(|reason| BundleError::Weights { path: folder.join("model.safetensors"), reason })?;
+        let weights = weights.with_head_names(&description);
+        let bundle = Self { config, tokenizer, description, weights, files };
+        bundle.check().map_err(|reason| BundleError::Mismatch { path: folder.to_owned(), reason })?;
+        Ok(bundle)
+    }
+
+    /// The same configuration and tokenizer under another description and other weights.
+    pub fn with(&self, description: Description, weights: Weights) -> Self {
+        Self { description, weights, ..self.clone() }
+    }
+
+    /// Longest sequence in tokens, special ones included.
+    pub fn max_tokens(&self) -> usize {
+        let positions = self.config.max_position_embeddings;
+        let limits = [self.description.max_tokens, self.tokenizer.max_length()];
+        limits.into_iter().flatten().fold(positions, usize::min)
+    }
+
+    /// Encoder and heads on a device.
+    ///
+    /// # Errors
+    /// If a tensor is missing or mis-shaped.
+    pub fn network(&self, device: &Device) -> candle_core::Result<Network> {
+        Network::load(self.weights.builder(device), &self.config, &self.description)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let (ids, rows) = (self.tokenizer.vocab_size(), self.config.vocab_size);
+        if ids > rows {
+            return Err(format!("the tokenizer has {ids} tokens and `config.json` gives the encoder {rows}"));
+        }
+        let room = self.tokenizer.prefix().len() + self.tokenizer.suffix().len();
+        if self.max_tokens() <= room {
+            return Err(format!("{} tokens leave no room between {room} special ones", self.max_tokens()));
+        }
+        self.network(&Device::Cpu)
+            .map(drop)
+            .map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned())
+    }
+}

@@ -1,0 +1,108 @@
+use super::{Description, Head};
+use crate::encoder::{BertConfig, BertEncoder, Pass, Sequences};
+use crate::head::{Pooling, SentenceHead, SentenceHeadTensors, TokenHead};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+/// An encoder with its heads, for inference and training alike.
+#[derive(Debug, Clone)]
+pub struct Network {
+    encoder: BertEncoder,
+    sentence: Option<SentenceHead>,
+    token: Option<TokenHead>,
+}
+
+/// Logits of the heads that ran.
+#[derive(Debug, Clone)]
+pub struct Logits {
+    /// `[batch, labels]`
+    pub sentence: Option<Tensor>,
+    /// `[batch, tokens, tags]`; not defined on padding.
+    pub token: Option<Tensor>,
+}
+
+impl Network {
+    /// Prefix of the encoder's tensors.
+    pub const ENCODER: &str = "bert";
+
+    /// Prefix of a head's tensors.
+    pub fn head_prefix(name: &str) -> String {
+        format!("heads.{name}")
+    }
+
+    /// Takes the tensors from `vb`.
+    ///
+    /// # Errors
+    /// If a tensor is missing or mis-shaped.
+    pub fn load(vb: VarBuilder, config: &BertConfig, description: &Description) -> Result<Self> {
+        let encoder = BertEncoder::load(vb.pp(Self::ENCODER), config, description.casing_classes)?;
+        let width = config.hidden_size;
+        let dropout = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
+        let mut network = Self { encoder, sentence: None, token: None };
+        for head in &description.heads {
+            match head {
+                Head::Sentence(task) => {
+                    let vb = vb.pp(Self::head_prefix(&task.name));
+                    let tensors = SentenceHeadTensors {
+                        classifier: vb.pp("classifier"),
+                        pooler: vb.pp("pooler"),
+                        width,
+                        labels: task.labels.len(),
+                    };
+                    network.sentence = Some(SentenceHead::load(tensors, task.pooling, dropout)?);
+                }
+                Head::Token(task) => {
+                    let vb = vb.pp(Self::head_prefix(&task.name)).pp("classifier");
+                    network.token = Some(TokenHead::load(vb, width, task.labels.len(), dropout)?);
+                }
+            }
+        }
+        Ok(network)
+    }
+
+    /// Names and shapes of the tensors that the heads and the casing embedding need, for those who make new ones.
+    pub fn new_tensors(config: &BertConfig, description: &Description) -> Vec<(String, Vec<usize>)> {
+        let width = config.hidden_size;
+        let mut tensors = Vec::new();
+        if description.casing_classes > 0 {
+            let name = format!("{}.{}", Self::ENCODER, BertEncoder::CASING);
+            tensors.push((name, vec![description.casing_classes, width]));
+        }
+        for head in &description.heads {
+            let (name, labels) = match head {
+                Head::Sentence(task) => (&task.name, task.labels.len()),
+                Head::Token(task) => (&task.name, task.labels.len()),
+            };
+            let prefix = Self::head_prefix(name);
+            if matches!(head, Head::Sentence(task) if task.pooling == Pooling::Pooler) {
+                tensors.push((format!("{prefix}.pooler.weight"), vec![width, width]));
+                tensors.push((format!("{prefix}.pooler.bias"), vec![width]));
+            }
+            tensors.push((format!("{prefix}.classifier.weight"), vec![labels, width]));
+            tensors.push((format!("{prefix}.classifier.bias"), vec![labels]));
+        }
+        tensors
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &BertEncoder {
+        &self.encoder
+    }
+
+    /// One pass through the encoder, then the heads asked for (those that exist).
+    ///
+    /// # Errors
+    /// If the encoder refuses the sequences.
+    pub fn forward(&self, sequences: &Sequences, pass: &Pass, sentence: bool, token: bool) -> Result<Logits> {
+        let states = self.encoder.forward(sequences, pass)?;
+        let sentence = match &self.sentence {
+            Some(head) if sentence => Some(head.forward(&states, sequences, pass)?),
+            _ => None,
+        };
+        let token = match &self.token {
+            Some(head) if token => Some(head.forward(&states, pass)?),
+            _ => None,
+        };
+        Ok(Logits { sentence, token })
+    }
+}

@@ -1,0 +1,160 @@
+use super::{Description, Head, Network};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use std::collections::{BTreeMap, HashMap};
+
+/// Ending of the tensor that holds the f32 scale of every row of an int8 matrix.
+pub(super) const SCALES: &str = "::scales";
+
+/// Tensors by name, f32, on the CPU, under this crate's names: the encoder's as HF has them below `bert.`, the heads'
+/// below `heads.`.
+#[derive(Debug, Clone, Default)]
+pub struct Weights(BTreeMap<String, Tensor>);
+
+impl Weights {
+    /// Reads a safetensors file: f32, f16 or bf16 of any HF BERT checkpoint, or int8 rows of ours.
+    ///
+    /// # Errors
+    /// With a reason, if the file is damaged or a tensor is of a kind that weights cannot have.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let file = SafeTensors::deserialize(bytes).map_err(|e| format!("the weights cannot be read: {e}"))?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            if name.ends_with(SCALES) || name.ends_with("position_ids") {
+                continue; // read with their matrix; a buffer of old checkpoints
+            }
+            let values = values(&file, &name, &view)?;
+            let tensor = Tensor::from_vec(values, view.shape(), &Device::Cpu).map_err(|e| e.to_string())?;
+            tensors.insert(name, tensor);
+        }
+        Ok(Self(under_our_names(tensors)))
+    }
+
+    /// Puts the bare `classifier.*` of an HF checkpoint below the head that its architecture names.
+    pub(super) fn with_head_names(self, description: &Description) -> Self {
+        let head = match description.heads.first() {
+            Some(Head::Sentence(task)) => &task.name,
+            Some(Head::Token(task)) => &task.name,
+            None => return self,
+        };
+        let prefix = Network::head_prefix(head);
+        let renamed = |name: String| match name.strip_prefix("classifier.") {
+            Some(rest) => format!("{prefix}.classifier.{rest}"),
+            None => name,
+        };
+        Self(self.0.into_iter().map(|(name, tensor)| (renamed(name), tensor)).collect())
+    }
+
+    /// Wraps tensors that already have this crate's names.
+    pub fn from_tensors(tensors: BTreeMap<String, Tensor>) -> Self {
+        Self(tensors)
+    }
+
+    /// The tensors in name order.
+    pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
+        &self.0
+    }
+
+    /// A builder over the tensors, as modules load from. On the CPU nothing is copied.
+    pub fn builder(&self, device: &Device) -> VarBuilder<'static> {
+        let tensors: HashMap<String, Tensor> = self.0.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        VarBuilder::from_tensors(tensors, DType::F32, device)
+    }
+}
+
+fn values(file: &SafeTensors, name: &str, view: &TensorView) -> Result<Vec<f32>, String> {
+    let bytes = view.data();
+    match view.dtype() {
+        Dtype::F32 => Ok(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        Dtype::BF16 => Ok(bytes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16))
+            .collect()),
+        Dtype::F16 => {
+            let half = Tensor::from_raw_buffer(bytes, DType::F16, view.shape(), &Device::Cpu);
+            half.and_then(|t| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()).map_err(|e| e.to_string())
+        }
+        Dtype::I8 => {
+            let scales = file
+                .tensor(&format!("{name}{SCALES}"))
+                .map_err(|_| format!("tensor `{name}` is int8 and `{name}{SCALES}` is missing"))?;
+            let [rows, columns] = view.shape() else {
+                return Err(format!("tensor `{name}` is int8 and not a matrix: {:?}", view.shape()));
+            };
+            if scales.dtype() != Dtype::F32 || scales.shape() != [*rows] {
+                return Err(format!(
+                    "`{name}{SCALES}` is {:?}, and the matrix has {rows} rows",
+                    scales.shape()
+                ));
+            }
+            let scales = scales.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+            let mut out = Vec::with_capacity(bytes.len());
+            for (row, scale) in bytes.chunks(columns.max(&1).to_owned()).zip(scales) {
+                out.extend(row.iter().map(|&b| f32::from(b.cast_signed()) * scale));
+            }
+            Ok(out)
+        }
+        other => {
+            Err(format!("tensor `{name}` is {other:?}; weights are F32, F16, BF16, or int8 with scales"))
+        }
+    }
+}
+
+/// HF names to ours: wrappers taken off, the encoder below `bert.`, heads below `heads.`, the norm names of TensorFlow
+/// checkpoints (`gamma`, `beta`) to torch's.
+fn under_our_names(tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| {
+            let mut name = name.as_str();
+            for wrapper in ["module.", "_orig_mod."] {
+                name = name.strip_prefix(wrapper).unwrap_or(name);
+            }
+            let name = name
+                .replace("LayerNorm.gamma", "LayerNorm.weight")
+                .replace("LayerNorm.beta", "LayerNorm.bias");
+            let bare = name.strip_prefix("bert.").unwrap_or(&name);
+            let name = if let Some(rest) = bare.strip_prefix("pooler.dense.") {
+                format!("heads.sequence.pooler.{rest}")
+            } else if bare.starts_with("embeddings.") || bare.starts_with("encoder.") {
+                format!("{}.{bare}", Network::ENCODER)
+            } else {
+                name
+            };
+            (name, tensor)
+        })
+        .collect::<BTreeMap<_, _>>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncated_file_is_an_error() {
+        assert!(Weights::parse(&[8, 0, 0, 0, 0, 0, 0, 0, b'{']).unwrap_err().contains("cannot be read"));
+        assert!(Weights::parse(&[]).is_err());
+    }
+
+    #[test]
+    fn checkpoint_names_become_ours() {
+        let tensor = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
+        let names = [
+            "module.bert.embeddings.LayerNorm.gamma",
+            "encoder.layer.0.output.dense.bias",
+            "bert.pooler.dense.bias",
+        ];
+        let named = under_our_names(names.map(|n| (n.to_owned(), tensor.clone())).into());
+        let names: Vec<&str> = named.keys().map(String::as_str).collect();
+        let expected = [
+            "bert.embeddings.LayerNorm.weight",
+            "bert.encoder.layer.0.output.dense.bias",
+            "heads.sequence.pooler.bias",
+        ];
+        assert_eq!(names, expected);
+    }
+}
