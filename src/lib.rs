@@ -8,3 +8,4 @@ mod kernels;
 pub mod labels;
 pub mod text;
 pub mod tokens;
+pub mod training;

@@ -195,3 +195,140 @@ impl Bundle {
             .map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::tokens::{CASING_CLASSES, testing::tiny_tokenizer_json};
+
+    /// A seeded random bundle, two layers deep, with a stance and an entity head.
+    pub(crate) fn tiny_bundle() -> Bundle {
+        let (tokenizer, vocab) = tiny_tokenizer_json();
+        let config = serde_json::json!({
+            "model_type": "bert", "vocab_size": vocab, "hidden_size": 16, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 40
+        });
+        let config = config.to_string().into_bytes();
+        let parsed = BertConfig::parse(&config).expect("the tiny configuration is supported");
+        let strings = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let description = Description {
+            format: Description::FORMAT,
+            casing_classes: CASING_CLASSES,
+            max_tokens: None,
+            heads: vec![
+                Head::Sentence(SentenceTask {
+                    name: "stance".into(),
+                    labels: strings(&["condemnation", "reassurance", "speculation"]),
+                    activation: crate::head::Activation::Sigmoid,
+                    pooling: crate::head::Pooling::Mean,
+                    thresholds: vec![0.5; 3],
+                    temperature: 1.0,
+                }),
+                Head::Token(TokenTask { name: "entities".into(), labels: strings(&["O", "B-PER", "I-PER"]) }),
+            ],
+            training: None,
+        };
+        let mut shapes = Network::new_tensors(&parsed, &description);
+        let (width, inner) = (parsed.hidden_size, parsed.intermediate_size);
+        for (table, rows) in [("word", vocab), ("position", 40), ("token_type", 2)] {
+            shapes.push((format!("bert.embeddings.{table}_embeddings.weight"), vec![rows, width]));
+        }
+        let mut norms = vec!["bert.embeddings.LayerNorm".to_owned()];
+        for layer in 0..2 {
+            let layer = format!("bert.encoder.layer.{layer}");
+            let square = [
+                "attention.self.query",
+                "attention.self.key",
+                "attention.self.value",
+                "attention.output.dense",
+            ];
+            let mut linears: Vec<(&str, usize, usize)> =
+                square.iter().map(|name| (*name, width, width)).collect();
+            linears.push(("intermediate.dense", inner, width));
+            linears.push(("output.dense", width, inner));
+            for (name, outputs, inputs) in linears {
+                shapes.push((format!("{layer}.{name}.weight"), vec![outputs, inputs]));
+                shapes.push((format!("{layer}.{name}.bias"), vec![outputs]));
+            }
+            norms.extend(
+                ["attention.output.LayerNorm", "output.LayerNorm"].map(|norm| format!("{layer}.{norm}")),
+            );
+        }
+        let mut tensors = std::collections::BTreeMap::new();
+        for (seed, (name, shape)) in shapes.into_iter().enumerate() {
+            let numbers = crate::encoder::layers::testing::numbers(&shape, seed as u64);
+            tensors.insert(name, (numbers * 0.3).expect("a scaled tensor"));
+        }
+        for norm in norms {
+            let ones = candle_core::Tensor::ones(width, candle_core::DType::F32, &Device::Cpu).expect("ones");
+            tensors.insert(format!("{norm}.bias"), (&ones * 0.01).expect("a scaled tensor"));
+            tensors.insert(format!("{norm}.weight"), ones);
+        }
+        let bundle = Bundle {
+            tokenizer: Tokenizer::parse(&tokenizer, None).expect("the tiny tokenizer is well-formed"),
+            config: parsed,
+            description,
+            weights: Weights::from_tensors(tensors),
+            files: Files { config, tokenizer, tokenizer_config: None },
+        };
+        bundle.check().expect("the tiny bundle fits together");
+        bundle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::tiny_bundle;
+    use super::*;
+
+    fn logits(bundle: &Bundle) -> Vec<Vec<f32>> {
+        let sequences =
+            crate::encoder::Sequences::new(&[(&[2, 5, 6, 3], &[0, 1, 2, 0])], 0, true, &Device::Cpu).unwrap();
+        let pass = crate::encoder::Pass::inference();
+        let logits = bundle.network(&Device::Cpu).unwrap().forward(&sequences, &pass, true, false).unwrap();
+        logits.sentence.unwrap().to_vec2().unwrap()
+    }
+
+    #[test]
+    fn save_then_open_gives_equal_outputs() {
+        let bundle = tiny_bundle();
+        let folder = tempfile::tempdir().unwrap();
+        bundle.save(folder.path(), Storage::F32).unwrap();
+        let opened = Bundle::open(folder.path()).unwrap();
+        assert_eq!(opened.description, bundle.description);
+        assert_eq!(logits(&opened), logits(&bundle));
+    }
+
+    #[test]
+    fn int8_rows_are_small_and_close() {
+        let bundle = tiny_bundle();
+        let folder = tempfile::tempdir().unwrap();
+        bundle.save(folder.path(), Storage::Int8).unwrap();
+        let opened = Bundle::open(folder.path()).unwrap();
+        for (a, b) in logits(&opened)[0].iter().zip(&logits(&bundle)[0]) {
+            assert!((a - b).abs() < 0.02, "{a} against {b}");
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused_with_both_facts() {
+        let mut bundle = tiny_bundle();
+        let folder = tempfile::tempdir().unwrap();
+        let Some(task) = bundle.description.sentence_mut() else { panic!("a sentence head") };
+        task.labels.push("praise".into());
+        task.thresholds.push(0.5);
+        bundle.save(folder.path(), Storage::F32).unwrap();
+        let error = Bundle::open(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("heads.stance.classifier.weight") && error.contains('4') && error.contains('3'),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Bundle::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("config.json"), "{error}");
+    }
+}

@@ -9,3 +9,8 @@ pub use casing::{CASING_CLASSES, casing_classes};
 pub use tokenizer::{Pieces, Tokenizer, TokenizerError};
 pub use window::{Window, windows};
 pub use words::{first_pieces, split_words};
+
+#[cfg(test)]
+pub(crate) mod testing {
+    pub(crate) use super::tokenizer::testing::tiny_tokenizer_json;
+}

@@ -142,6 +142,11 @@ pub(crate) mod testing {
 
     /// A WordPiece tokenizer of a few words, letters and digits, uncased as BERT's.
     pub(crate) fn tiny() -> Tokenizer {
+        Tokenizer::parse(&tiny_tokenizer_json().0, None).expect("the tiny tokenizer is well-formed")
+    }
+
+    /// Its definition and the size of its vocabulary.
+    pub(crate) fn tiny_tokenizer_json() -> (Vec<u8>, usize) {
         let mut vocab = serde_json::Map::new();
         let words =
             ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "troops", "may", "leave", "ana", "duarte"];
@@ -151,6 +156,7 @@ pub(crate) mod testing {
             let id = vocab.len();
             vocab.entry(word).or_insert(id.into());
         }
+        let size = vocab.len();
         let json = serde_json::json!({
             "version": "1.0",
             "truncation": {"max_length": 8, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
@@ -165,7 +171,7 @@ pub(crate) mod testing {
             "decoder": null,
             "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocab}
         });
-        Tokenizer::parse(json.to_string().as_bytes(), None).expect("the tiny tokenizer is well-formed")
+        (json.to_string().into_bytes(), size)
     }
 }
 

@@ -1,0 +1,138 @@
+use super::TrainingError;
+use crate::bundle::{Bundle, Description};
+use crate::labels::{GoldEntity, GoldSentence};
+use crate::text::Span;
+use crate::tokens::{casing_classes, first_pieces, split_words};
+
+/// A sentence ready for the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    /// Token ids, special ones included.
+    pub ids: Vec<u32>,
+    /// Casing class of every token.
+    pub casing: Vec<u32>,
+    /// 0 or 1 per label of the sentence head; `None` where the sentence is not annotated for it.
+    pub labels: Option<Vec<f32>>,
+    /// `(token, tag)` of the first piece of every word; `None` where the sentence is not annotated for it.
+    pub tags: Option<Vec<(u32, u32)>>,
+    /// Weight of the sentence in both losses.
+    pub weight: f32,
+}
+
+/// Annotated sentences and how much they count.
+#[derive(Debug, Clone, Copy)]
+pub struct ExampleSource<'a> {
+    /// The sentences.
+    pub sentences: &'a [GoldSentence],
+    /// Weight of each.
+    pub weight: f32,
+    /// Whether their sentence labels are learnt.
+    pub labels: bool,
+    /// Whether their entities are learnt.
+    pub entities: bool,
+}
+
+/// Turns annotated sentences into examples; also tells how many were longer than `max_tokens` and cut.
+///
+/// Sentences that have nothing to teach the bundle's heads are left out.
+///
+/// # Errors
+/// If a label is unknown to its head.
+pub fn examples(
+    source: ExampleSource<'_>,
+    bundle: &Bundle,
+    max_tokens: usize,
+) -> Result<(Vec<Example>, usize), TrainingError> {
+    let tokenizer = &bundle.tokenizer;
+    let room = max_tokens.min(bundle.max_tokens()) - tokenizer.prefix().len() - tokenizer.suffix().len();
+    let mut examples = Vec::with_capacity(source.sentences.len());
+    let mut cut = 0;
+    for sentence in source.sentences {
+        let labels = match &sentence.labels {
+            Some(labels) if source.labels => targets(labels, &bundle.description)?,
+            _ => None,
+        };
+        let pieces = tokenizer.pieces(&sentence.text)?;
+        let tags = match &sentence.entities {
+            Some(entities) if source.entities => {
+                let own;
+                let words = match &sentence.words {
+                    Some(words) => words,
+                    None => {
+                        own = split_words(&sentence.text);
+                        &own
+                    }
+                };
+                word_tags(words, entities, &bundle.description)?.map(|tags| {
+                    let first = first_pieces(words, &pieces);
+                    let offset = tokenizer.prefix().len() as u32;
+                    let known =
+                        first.into_iter().zip(tags).filter_map(|(piece, tag)| Some((piece? as u32, tag)));
+                    known.filter(|&(p, _)| (p as usize) < room).map(|(p, tag)| (p + offset, tag)).collect()
+                })
+            }
+            _ => None,
+        };
+        if labels.is_none() && tags.is_none() {
+            continue;
+        }
+        let mut casing = casing_classes(&sentence.text, &pieces);
+        let mut ids = pieces.ids;
+        cut += usize::from(ids.len() > room);
+        ids.truncate(room);
+        casing.truncate(room);
+        let zeros = |n: usize| vec![0u32; n];
+        examples.push(Example {
+            ids: [tokenizer.prefix(), &ids, tokenizer.suffix()].concat(),
+            casing: [zeros(tokenizer.prefix().len()), casing, zeros(tokenizer.suffix().len())].concat(),
+            labels,
+            tags,
+            weight: source.weight,
+        });
+    }
+    Ok((examples, cut))
+}
+
+/// 0 or 1 per label of the sentence head; `None` without such a head.
+fn targets(labels: &[String], description: &Description) -> Result<Option<Vec<f32>>, TrainingError> {
+    let Some(task) = description.sentence() else { return Ok(None) };
+    let mut targets = vec![0.0; task.labels.len()];
+    for label in labels {
+        match task.labels.iter().position(|known| known == label) {
+            Some(i) => targets[i] = 1.0,
+            None => return Err(unknown(label, "sentence", &task.labels)),
+        }
+    }
+    Ok(Some(targets))
+}
+
+/// The IOB2 tag of every word, as ids of the token head; `None` without such a head. A word belongs to the entity that
+/// covers its first byte.
+fn word_tags(
+    words: &[Span],
+    entities: &[GoldEntity],
+    description: &Description,
+) -> Result<Option<Vec<u32>>, TrainingError> {
+    let Some(task) = description.token() else { return Ok(None) };
+    let id = |tag: &str| match task.labels.iter().position(|known| known == tag) {
+        Some(i) => Ok(i as u32),
+        None => Err(unknown(tag, "token", &task.labels)),
+    };
+    let mut begun = None;
+    let tags = words.iter().map(|word| {
+        let covers = |e: &GoldEntity| e.span.start <= word.start && word.start < e.span.end;
+        match entities.iter().position(covers) {
+            None => id("O"),
+            Some(entity) if begun == Some(entity) => id(&format!("I-{}", entities[entity].label)),
+            Some(entity) => {
+                begun = Some(entity);
+                id(&format!("B-{}", entities[entity].label))
+            }
+        }
+    });
+    Ok(Some(tags.collect::<Result<_, _>>()?))
+}
+
+fn unknown(label: &str, head: &'static str, known: &[String]) -> TrainingError {
+    TrainingError::UnknownLabel { label: label.to_owned(), head, known: known.join(", ") }
+}

@@ -1,0 +1,78 @@
+use super::batches::Stream;
+use crate::bundle::{Bundle, Description, Network, Weights};
+use crate::encoder::BertEncoder;
+use candle_core::{Device, Result, Tensor, Var};
+use candle_nn::VarBuilder;
+use std::collections::{BTreeMap, HashMap};
+
+/// Weights to start from: the encoder of `base`, and new tensors for the heads and the casing embedding of `description`
+/// where `base` has none of the right shape.
+///
+/// New matrices are normal with the configuration's `initializer_range`, new biases 0, as in HF; the casing embedding
+/// starts at 0, so that the encoder starts as it was.
+///
+/// # Errors
+/// If the tensor library fails.
+pub fn initial_weights(base: &Bundle, description: &Description, seed: u64) -> Result<Weights> {
+    let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
+    for (name, tensor) in base.weights.tensors() {
+        if name.starts_with(&format!("{}.", Network::ENCODER)) && !name.ends_with(BertEncoder::CASING) {
+            tensors.insert(name.clone(), tensor.clone());
+        }
+    }
+    for (number, (name, shape)) in Network::new_tensors(&base.config, description).into_iter().enumerate() {
+        let known = base.weights.tensors().get(&name).filter(|t| t.dims() == shape);
+        let tensor = match known {
+            Some(tensor) => tensor.clone(),
+            None => {
+                let mut stream = Stream::new(&[seed, 0x6e65_7774, number as u64]);
+                let zero = name.ends_with(".bias") || name.ends_with(BertEncoder::CASING);
+                let spread = if zero { 0.0 } else { base.config.initializer_range };
+                let values: Vec<f32> =
+                    (0..shape.iter().product()).map(|_| (stream.normal() * spread) as f32).collect();
+                Tensor::from_vec(values, shape, &Device::Cpu)?
+            }
+        };
+        tensors.insert(name, tensor);
+    }
+    Ok(Weights::from_tensors(tensors))
+}
+
+/// One tensor that is trained.
+pub(super) struct Parameter {
+    pub(super) name: String,
+    pub(super) var: Var,
+    /// An embedding table: its gradient comes row by row.
+    pub(super) is_table: bool,
+}
+
+/// All of them, in name order.
+pub(super) struct Parameters(pub(super) Vec<Parameter>);
+
+impl Parameters {
+    pub(super) fn new(weights: &Weights) -> Result<Self> {
+        let parameters = weights.tensors().iter().map(|(name, tensor)| {
+            let is_table = name.contains("embeddings.") && name.ends_with("_embeddings.weight");
+            Ok(Parameter { name: name.clone(), var: Var::from_tensor(&tensor.copy()?)?, is_table })
+        });
+        Ok(Self(parameters.collect::<Result<_>>()?))
+    }
+
+    /// A builder that hands out the variables themselves, so that gradients reach them.
+    pub(super) fn builder(&self) -> VarBuilder<'static> {
+        let tensors: HashMap<String, Tensor> =
+            self.0.iter().map(|p| (p.name.clone(), p.var.as_tensor().clone())).collect();
+        VarBuilder::from_tensors(tensors, candle_core::DType::F32, &Device::Cpu)
+    }
+
+    /// Names of the embedding tables.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|p| p.is_table).map(|p| p.name.as_str())
+    }
+
+    /// A copy of the values as they are now.
+    pub(super) fn snapshot(&self) -> Result<Weights> {
+        let tensors = self.0.iter().map(|p| Ok((p.name.clone(), p.var.as_detached_tensor().copy()?)));
+        Ok(Weights::from_tensors(tensors.collect::<Result<_>>()?))
+    }
+}
