@@ -1,0 +1,4 @@
+//! One file a command.
+
+pub(crate) mod evaluate;
+pub(crate) mod train;

@@ -1,0 +1,388 @@
+//! `undertone train`: labelled sentences in, a bundle and the record of its making out.
+
+use crate::cli::{misuse, scoring};
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+use undertone::bundle::{Bundle, Description, Head, SentenceTask, Storage, TokenTask, Weights};
+use undertone::datasets::{Dataset, load};
+use undertone::engine::Engine;
+use undertone::evaluation::{fit_temperature, fit_thresholds};
+use undertone::head::{Activation, Pooling};
+use undertone::labels::GoldSentence;
+use undertone::tokens::CASING_CLASSES;
+use undertone::training::{
+    Event, Example, ExampleSource, StepReport, Trainer, TrainingConfig, TrainingError, examples,
+    initial_weights,
+};
+
+/// Fine-tune a model on labelled sentences: stance, named entities, or both on one encoder
+///
+/// An interrupted run goes on from its last checkpoint when the same command is given again.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:  undertone train --config datasets/example/train.toml --output models/mine --epochs 3"
+)]
+pub(crate) struct TrainArgs {
+    /// Settings file (TOML): data, heads, hyper-parameters
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Folder for the model; must be new, or hold this very run
+    #[arg(short, long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// Model to start from: a folder with config.json, tokenizer.json and model.safetensors
+    #[arg(short, long, value_name = "FOLDER")]
+    base: Option<PathBuf>,
+    /// Number that all chance is drawn from
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Passes over the data
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Peak learning rate
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+    /// Sentences per optimiser step
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Steps between checkpoints within an epoch (0: at the end of epochs only)
+    #[arg(long, value_name = "STEPS", default_value_t = 200)]
+    checkpoint_every: usize,
+    /// Use only the first N sentences of every training file, to try things out
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// No progress bar
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// The settings file, resolved: what is written beside the weights.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recipe {
+    /// Folder of the model to start from.
+    base: PathBuf,
+    /// Folder for the result.
+    output: Option<PathBuf>,
+    /// `int8` (compact) or `f32`.
+    #[serde(default = "f32_storage")]
+    storage: String,
+    /// Whether the encoder gets a casing embedding.
+    #[serde(default)]
+    casing: bool,
+    /// Longest sequence in tokens that the finished model reads at once.
+    #[serde(default)]
+    window: Option<usize>,
+    /// Sentence vector: `mean` or `pooler`.
+    #[serde(default = "mean")]
+    pooling: Pooling,
+    /// Labels of the sentence head, in order; none for no such head.
+    #[serde(default)]
+    labels: Vec<String>,
+    /// Entity types of the token head, in order; none for no such head.
+    #[serde(default)]
+    entity_types: Vec<String>,
+    /// Hyper-parameters.
+    #[serde(default)]
+    training: TrainingConfig,
+    /// Files to learn from.
+    train: Vec<Source>,
+    /// Files that choose epochs, thresholds and temperature.
+    #[serde(default)]
+    dev: Vec<Source>,
+}
+
+/// A labelled file and what is taken from it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    path: PathBuf,
+    /// Weight of its sentences in the loss.
+    #[serde(default = "one")]
+    weight: f32,
+    /// Whether its sentence labels are used.
+    #[serde(default = "yes")]
+    labels: bool,
+    /// Whether its entities are used.
+    #[serde(default = "yes")]
+    entities: bool,
+}
+
+fn f32_storage() -> String {
+    "f32".into()
+}
+fn mean() -> Pooling {
+    Pooling::Mean
+}
+fn one() -> f32 {
+    1.0
+}
+fn yes() -> bool {
+    true
+}
+
+pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
+    let recipe = resolve(&args)?;
+    let storage = storage(&recipe.storage)?;
+    let output = recipe
+        .output
+        .clone()
+        .ok_or_else(|| misuse("no output folder: give --output, or `output` in the settings file"))?;
+    let base = Bundle::open(&recipe.base)?;
+    let description = describe(&recipe)?;
+    let weights = initial_weights(&base, &description, recipe.training.seed)?;
+    let bundle = base.with(description, weights);
+
+    let (train, hashes) = load_all(&recipe.train, args.limit)?;
+    let (dev, dev_hashes) = load_all(&recipe.dev, None)?;
+    let mut learnt: Vec<Example> = Vec::new();
+    let mut cut = 0;
+    for (source, dataset) in recipe.train.iter().zip(&train) {
+        let source = ExampleSource {
+            sentences: &dataset.sentences,
+            weight: source.weight,
+            labels: source.labels,
+            entities: source.entities,
+        };
+        let (more, shortened) = examples(source, &bundle, recipe.training.max_tokens)?;
+        learnt.extend(more);
+        cut += shortened;
+    }
+    eprintln!(
+        "{} training sentences ({cut} cut to {} tokens), {} development sentences",
+        learnt.len(),
+        recipe.training.max_tokens,
+        dev.iter().map(|d| d.sentences.len()).sum::<usize>()
+    );
+    std::fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
+    let mut record = Record::open(&output.join("metrics.jsonl"), args.quiet)?;
+    let trainer = Trainer {
+        bundle: &bundle,
+        examples: &learnt,
+        config: &recipe.training,
+        checkpoints: Some(output.join("checkpoint")),
+        checkpoint_every: args.checkpoint_every,
+        fingerprint: serde_json::to_string(&(&hashes, &dev_hashes))?,
+    };
+    let gold = development(&recipe.dev, &dev);
+    let mut score = |weights: &Weights| {
+        development_score(&bundle.with(bundle.description.clone(), weights.clone()), &gold)
+            .map_err(|e| TrainingError::Score(format!("{e:#}")))
+    };
+    let started = Instant::now();
+    let outcome = trainer.run(&mut score, &mut |event| record.note(&event))?;
+    record.finish()?;
+
+    let mut finished = bundle.with(bundle.description.clone(), outcome.weights);
+    calibrate(&mut finished, &gold)?;
+    finished.description.training = Some(serde_json::json!({
+        "undertone": env!("CARGO_PKG_VERSION"),
+        "recipe": recipe,
+        "train": hashes,
+        "dev": dev_hashes,
+        "epoch": outcome.epoch,
+        "steps": outcome.steps,
+        "development_score": outcome.score,
+    }));
+    finished.save(&output, storage)?;
+    eprintln!(
+        "{}: epoch {} of {}, development score {:.4}, {:.0} s",
+        output.display(),
+        outcome.epoch,
+        recipe.training.epochs,
+        outcome.score,
+        started.elapsed().as_secs_f64()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn resolve(args: &TrainArgs) -> anyhow::Result<Recipe> {
+    let TrainArgs { config, output, base, seed, epochs, learning_rate, batch_size, .. } = args;
+    let text = std::fs::read_to_string(config).map_err(|e| misuse(format!("{}: {e}", config.display())))?;
+    let mut recipe: Recipe =
+        toml::from_str(&text).map_err(|e| misuse(format!("{}: {e}", config.display())))?;
+    recipe.output = output.clone().or(recipe.output);
+    recipe.base = base.clone().unwrap_or(recipe.base);
+    let training = &mut recipe.training;
+    training.seed = seed.unwrap_or(training.seed);
+    training.epochs = epochs.unwrap_or(training.epochs);
+    training.learning_rate = learning_rate.unwrap_or(training.learning_rate);
+    training.batch_size = batch_size.unwrap_or(training.batch_size);
+    training.validate().map_err(|e| misuse(e.to_string()))?;
+    if recipe.train.is_empty() {
+        return Err(misuse(format!(
+            "{}: no training files; give at least one [[train]] with a path",
+            config.display()
+        )));
+    }
+    Ok(recipe)
+}
+
+fn storage(name: &str) -> anyhow::Result<Storage> {
+    match name {
+        "f32" => Ok(Storage::F32),
+        "int8" => Ok(Storage::Int8),
+        other => Err(misuse(format!("`storage` is \"{other}\"; it must be \"f32\" or \"int8\""))),
+    }
+}
+
+fn describe(recipe: &Recipe) -> anyhow::Result<Description> {
+    let mut heads = Vec::new();
+    if !recipe.labels.is_empty() {
+        heads.push(Head::Sentence(SentenceTask {
+            name: "stance".into(),
+            labels: recipe.labels.clone(),
+            activation: Activation::Sigmoid,
+            pooling: recipe.pooling,
+            thresholds: vec![0.5; recipe.labels.len()],
+            temperature: 1.0,
+        }));
+    }
+    if !recipe.entity_types.is_empty() {
+        let tags = recipe.entity_types.iter().flat_map(|kind| [format!("B-{kind}"), format!("I-{kind}")]);
+        let labels = std::iter::once("O".to_owned()).chain(tags).collect();
+        heads.push(Head::Token(TokenTask { name: "entities".into(), labels }));
+    }
+    if heads.is_empty() {
+        return Err(misuse("nothing to learn: the settings file names neither `labels` nor `entity_types`"));
+    }
+    let casing_classes = if recipe.casing { CASING_CLASSES } else { 0 };
+    Ok(Description {
+        format: Description::FORMAT,
+        casing_classes,
+        max_tokens: recipe.window,
+        heads,
+        training: None,
+    })
+}
+
+/// The files' sentences, and what identifies the files: path, SHA-256, sentences.
+fn load_all(
+    sources: &[Source],
+    limit: Option<usize>,
+) -> anyhow::Result<(Vec<Dataset>, Vec<(PathBuf, String, usize)>)> {
+    let mut datasets = Vec::new();
+    for source in sources {
+        let mut dataset = load(&source.path)?;
+        dataset.sentences.truncate(limit.unwrap_or(usize::MAX));
+        datasets.push(dataset);
+    }
+    let hashes = datasets.iter().map(|d| (d.path.clone(), d.sha256.clone(), d.sentences.len())).collect();
+    Ok((datasets, hashes))
+}
+
+/// The development sentences with only the gold that their source lends.
+fn development(sources: &[Source], datasets: &[Dataset]) -> Vec<Vec<GoldSentence>> {
+    let keep = |source: &Source, sentence: &GoldSentence| GoldSentence {
+        labels: sentence.labels.clone().filter(|_| source.labels),
+        entities: sentence.entities.clone().filter(|_| source.entities),
+        ..sentence.clone()
+    };
+    sources
+        .iter()
+        .zip(datasets)
+        .map(|(source, dataset)| dataset.sentences.iter().map(|sentence| keep(source, sentence)).collect())
+        .collect()
+}
+
+/// Mean over the files and their kinds of gold: macro-F1 at cross-fitted thresholds, and entity F1.
+fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Result<f64> {
+    let engine = Engine::new(bundle.clone())?;
+    let mut scores = Vec::new();
+    for sentences in gold {
+        let answers = scoring::answer(&engine, sentences)?;
+        let stance = answers.sentence.and_then(|a| a.cross_fitted_macro_f1());
+        let entities = answers.entities.and_then(|a| a.f1());
+        for (name, score) in [("macro-F1", stance), ("entity F1", entities)] {
+            if let Some(score) = score {
+                eprintln!("  development {name} {score:.4} on {} sentences", sentences.len());
+                scores.push(score);
+            }
+        }
+    }
+    Ok(if scores.is_empty() { 0.0 } else { scores.iter().sum::<f64>() / scores.len() as f64 })
+}
+
+/// Fits temperature and thresholds on the development sentences that have labels.
+fn calibrate(bundle: &mut Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Result<()> {
+    let labelled: Vec<GoldSentence> = gold.iter().flatten().filter(|g| g.labels.is_some()).cloned().collect();
+    let answers = scoring::answer(&Engine::new(bundle.clone())?, &labelled)?;
+    if let (Some(answers), Some(task)) = (answers.sentence, bundle.description.sentence_mut()) {
+        task.temperature = fit_temperature(&answers.logits, &answers.gold);
+        let scaled = |logits: &Vec<f32>| {
+            let logits: Vec<f32> = logits.iter().map(|x| x / task.temperature).collect();
+            task.activation.apply(&logits)
+        };
+        let scores: Vec<Vec<f32>> = answers.logits.iter().map(scaled).collect();
+        task.thresholds = fit_thresholds(&scores, &answers.gold);
+    }
+    Ok(())
+}
+
+/// The metrics file and the progress bar.
+struct Record {
+    file: File,
+    bar: ProgressBar,
+    failed: Option<std::io::Error>,
+    since: Instant,
+    examples: usize,
+    loss: f64,
+}
+
+impl Record {
+    fn open(path: &Path, quiet: bool) -> anyhow::Result<Self> {
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        let bar = ProgressBar::new(0);
+        bar.set_draw_target(if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
+        let style = ProgressStyle::with_template("{bar:24} step {pos}/{len} {msg} ETA {eta}")?;
+        bar.set_style(style);
+        Ok(Self { file, bar, failed: None, since: Instant::now(), examples: 0, loss: 0.0 })
+    }
+
+    fn note(&mut self, event: &Event) {
+        let line = match event {
+            Event::Resumed(step) => {
+                self.bar.set_position(*step as u64);
+                self.bar.reset_eta();
+                serde_json::json!({"event": "resumed", "step": step})
+            }
+            Event::Step(report) => {
+                self.show(report);
+                serde_json::json!({
+                    "event": "step", "step": report.step, "epoch": report.epoch, "loss": report.loss,
+                    "sentence_loss": report.sentence_loss, "token_loss": report.token_loss, "norm": report.norm,
+                    "rate": report.rate, "examples": report.examples, "seconds": report.seconds,
+                })
+            }
+            Event::Epoch(report) => {
+                let (epoch, score) = (report.epoch, report.score);
+                let best = if report.best { ", the best so far" } else { "" };
+                self.bar.suspend(|| eprintln!("epoch {epoch}: development score {score:.4}{best}"));
+                serde_json::json!({"event": "epoch", "epoch": epoch, "score": score, "best": report.best})
+            }
+        };
+        if let Err(error) = writeln!(self.file, "{line}") {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn show(&mut self, report: &StepReport) {
+        self.examples += report.examples;
+        self.loss = if self.loss == 0.0 { report.loss } else { 0.95 * self.loss + 0.05 * report.loss };
+        let rate = self.examples as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
+        self.bar.set_length(report.steps as u64);
+        self.bar.set_position(report.step as u64);
+        self.bar.set_message(format!("loss {:.4} {rate:.1} sentences/s", self.loss));
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        self.bar.finish_and_clear();
+        self.failed.map_or(Ok(()), |error| Err(error).context("the metrics file could not be written"))
+    }
+}
