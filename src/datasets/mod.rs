@@ -33,6 +33,14 @@ pub fn load(path: &Path) -> Result<Dataset, FormatError> {
     Ok(Dataset { path: path.to_owned(), sha256, sentences })
 }
 
+/// The part, from 0, that a sentence belongs to when its corpus is cut into `of` parts; sentences of one article stay
+/// together, one without an article goes by its text.
+pub fn fold(sentence: &GoldSentence, of: usize) -> usize {
+    let digest = Sha256::digest(sentence.article.as_ref().unwrap_or(&sentence.text));
+    let number = digest.iter().take(8).fold(0u64, |n, &byte| n << 8 | u64::from(byte));
+    (number % of.max(1) as u64) as usize
+}
+
 fn first_line(path: &Path) -> std::io::Result<String> {
     let mut reader = std::io::BufReader::new(std::fs::File::open(path)?);
     loop {

@@ -2,10 +2,12 @@
 
 mod articles;
 mod conll;
+mod documents;
 mod sentences;
 
 pub use articles::read_articles;
 pub use conll::read_conll;
+pub use documents::{BadRecord, Document, DocumentOptions, Documents, InputFormat, read_documents};
 pub use sentences::read_sentences;
 
 use std::io::BufRead;

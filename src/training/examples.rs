@@ -11,7 +11,7 @@ pub struct Example {
     pub ids: Vec<u32>,
     /// Casing class of every token.
     pub casing: Vec<u32>,
-    /// 0 or 1 per label of the sentence head; `None` where the sentence is not annotated for it.
+    /// Target per label of the sentence head, from 0 to 1; `None` where the sentence is not annotated for it.
     pub labels: Option<Vec<f32>>,
     /// `(token, tag)` of the first piece of every word; `None` where the sentence is not annotated for it.
     pub tags: Option<Vec<(u32, u32)>>,
@@ -30,6 +30,18 @@ pub struct ExampleSource<'a> {
     pub labels: bool,
     /// Whether their entities are learnt.
     pub entities: bool,
+    /// What teachers say of them, if there are any.
+    pub distilled: Option<Distilled<'a>>,
+}
+
+/// Teachers' answers, learnt beside the gold labels or in place of those that are missing (knowledge distillation,
+/// Hinton et al. 2015, arXiv 1503.02531; with teachers that never saw the sentence it also evens out annotation noise).
+#[derive(Debug, Clone, Copy)]
+pub struct Distilled<'a> {
+    /// Probability per sentence label, in the order of the sentences; `None` where no teacher was asked.
+    pub answers: &'a [Option<Vec<f32>>],
+    /// Share of the teachers in the target of an annotated sentence, from 0 to 1.
+    pub share: f32,
 }
 
 /// Turns annotated sentences into examples; also tells how many were longer than `max_tokens` and cut.
@@ -47,10 +59,17 @@ pub fn examples(
     let room = max_tokens.min(bundle.max_tokens()) - tokenizer.prefix().len() - tokenizer.suffix().len();
     let mut examples = Vec::with_capacity(source.sentences.len());
     let mut cut = 0;
-    for sentence in source.sentences {
-        let labels = match &sentence.labels {
+    for (i, sentence) in source.sentences.iter().enumerate() {
+        let gold = match &sentence.labels {
             Some(labels) if source.labels => targets(labels, &bundle.description)?,
             _ => None,
+        };
+        let labels = match source.distilled.and_then(|d| Some((d.share, d.answers[i].as_ref()?))) {
+            Some((share, answer)) => Some(match gold {
+                Some(gold) => gold.iter().zip(answer).map(|(g, a)| g + share * (a - g)).collect(),
+                None => answer.clone(),
+            }),
+            None => gold,
         };
         let pieces = tokenizer.pieces(&sentence.text)?;
         let tags = match &sentence.entities {

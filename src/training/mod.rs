@@ -15,7 +15,7 @@ mod stopping;
 mod trainer;
 
 pub use config::TrainingConfig;
-pub use examples::{Example, ExampleSource, examples};
+pub use examples::{Distilled, Example, ExampleSource, examples};
 pub use parameters::initial_weights;
 pub use trainer::{EpochReport, Event, Outcome, StepReport, Trainer};
 

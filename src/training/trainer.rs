@@ -495,7 +495,8 @@ mod tests {
                 }
             })
             .collect();
-        let source = ExampleSource { sentences: &gold, weight: 1.0, labels: true, entities: true };
+        let source =
+            ExampleSource { sentences: &gold, weight: 1.0, labels: true, entities: true, distilled: None };
         examples(source, bundle, 32).unwrap().0
     }
 

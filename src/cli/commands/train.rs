@@ -8,16 +8,17 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Instant;
 use undertone::bundle::{Bundle, Description, Head, SentenceTask, Storage, TokenTask, Weights};
-use undertone::datasets::{Dataset, load};
-use undertone::engine::Engine;
+use undertone::datasets::{Dataset, fold, load};
+use undertone::engine::{Engine, Input, Tasks};
 use undertone::evaluation::{fit_temperature, fit_thresholds};
 use undertone::head::{Activation, Pooling};
 use undertone::labels::GoldSentence;
 use undertone::tokens::CASING_CLASSES;
 use undertone::training::{
-    Event, Example, ExampleSource, StepReport, Trainer, TrainingConfig, TrainingError, examples,
+    Distilled, Event, Example, ExampleSource, StepReport, Trainer, TrainingConfig, TrainingError, examples,
     initial_weights,
 };
 
@@ -56,6 +57,9 @@ pub(crate) struct TrainArgs {
     /// Use only the first N sentences of every training file, to try things out
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Leave out a part of the training articles, such as 0/3 for the first of three
+    #[arg(long, value_name = "PART/PARTS")]
+    leave_out: Option<Fold>,
     /// No progress bar
     #[arg(short, long)]
     quiet: bool,
@@ -95,6 +99,46 @@ struct Recipe {
     /// Files that choose epochs, thresholds and temperature.
     #[serde(default)]
     dev: Vec<Source>,
+    /// Part of the training articles that is not learnt from, so that this model can teach them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leave_out: Option<Fold>,
+    /// Models whose sentence probabilities are learnt beside the gold labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    distill: Option<Distillation>,
+}
+
+/// One of equal parts of the articles.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fold {
+    /// Which part, from 0.
+    fold: usize,
+    /// Number of parts.
+    of: usize,
+}
+
+/// Teachers and how far they are believed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Distillation {
+    /// Folders of models with the sentence head that is to be learnt. A sentence with gold labels is put only to teachers
+    /// that left it out (`leave_out`), any other sentence to all; the mean of their probabilities is learnt.
+    teachers: Vec<PathBuf>,
+    /// Share of the teachers in the target of a sentence with gold labels, from 0 to 1.
+    share: f32,
+}
+
+impl FromStr for Fold {
+    type Err = String;
+
+    /// Reads `0/3`: the first of three parts.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(fold, of)| Some((fold.parse().ok()?, of.parse().ok()?)));
+        match parts {
+            Some((fold, of)) if fold < of && of > 1 => Ok(Fold { fold, of }),
+            _ => Err("it must be a part and the number of parts, such as 0/3 for the first of three".into()),
+        }
+    }
 }
 
 /// A labelled file and what is taken from it.
@@ -138,16 +182,22 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     let weights = initial_weights(&base, &description, recipe.training.seed)?;
     let bundle = base.with(description, weights);
 
-    let (train, hashes) = load_all(&recipe.train, args.limit)?;
+    let (mut train, hashes) = load_all(&recipe.train, args.limit)?;
+    if let Some(Fold { fold: left, of }) = recipe.leave_out {
+        train.iter_mut().for_each(|dataset| dataset.sentences.retain(|s| fold(s, of) != left));
+    }
+    let answers = taught(&recipe, &train)?;
     let (dev, dev_hashes) = load_all(&recipe.dev, None)?;
     let mut learnt: Vec<Example> = Vec::new();
     let mut cut = 0;
-    for (source, dataset) in recipe.train.iter().zip(&train) {
+    for ((source, dataset), answers) in recipe.train.iter().zip(&train).zip(&answers) {
+        let share = recipe.distill.as_ref().map_or(0.0, |distill| distill.share);
         let source = ExampleSource {
             sentences: &dataset.sentences,
             weight: source.weight,
             labels: source.labels,
             entities: source.entities,
+            distilled: Some(Distilled { answers, share }),
         };
         let (more, shortened) = examples(source, &bundle, recipe.training.max_tokens)?;
         learnt.extend(more);
@@ -167,7 +217,7 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
         config: &recipe.training,
         checkpoints: Some(output.join("checkpoint")),
         checkpoint_every: args.checkpoint_every,
-        fingerprint: serde_json::to_string(&(&hashes, &dev_hashes))?,
+        fingerprint: serde_json::to_string(&(&hashes, &dev_hashes, &recipe.leave_out, &recipe.distill))?,
     };
     let gold = development(&recipe.dev, &dev);
     let mut score = |weights: &Weights| {
@@ -202,10 +252,11 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn resolve(args: &TrainArgs) -> anyhow::Result<Recipe> {
-    let TrainArgs { config, output, base, seed, epochs, learning_rate, batch_size, .. } = args;
+    let TrainArgs { config, output, base, seed, epochs, learning_rate, batch_size, leave_out, .. } = args;
     let text = std::fs::read_to_string(config).map_err(|e| misuse(format!("{}: {e}", config.display())))?;
     let mut recipe: Recipe =
         toml::from_str(&text).map_err(|e| misuse(format!("{}: {e}", config.display())))?;
+    recipe.leave_out = leave_out.or(recipe.leave_out);
     recipe.output = output.clone().or(recipe.output);
     recipe.base = base.clone().unwrap_or(recipe.base);
     let training = &mut recipe.training;
@@ -274,6 +325,44 @@ fn load_all(
     }
     let hashes = datasets.iter().map(|d| (d.path.clone(), d.sha256.clone(), d.sentences.len())).collect();
     Ok((datasets, hashes))
+}
+
+/// The teachers' mean answer to every training sentence, file by file; `None` where no teacher may answer.
+fn taught(recipe: &Recipe, train: &[Dataset]) -> anyhow::Result<Vec<Vec<Option<Vec<f32>>>>> {
+    let mut means: Vec<Vec<Option<(Vec<f32>, f32)>>> =
+        train.iter().map(|dataset| vec![None; dataset.sentences.len()]).collect();
+    for folder in recipe.distill.iter().flat_map(|distill| &distill.teachers) {
+        let engine = Engine::open(Some(folder))?;
+        if engine.labels() != recipe.labels {
+            return Err(misuse(format!(
+                "teacher {} knows the labels {}; the settings file names {}",
+                folder.display(),
+                engine.labels().join(", "),
+                recipe.labels.join(", ")
+            )));
+        }
+        let description = &engine.bundle().description;
+        let left: Option<Fold> = description
+            .training
+            .as_ref()
+            .and_then(|training| serde_json::from_value(training["recipe"]["leave_out"].clone()).ok());
+        for ((source, dataset), means) in recipe.train.iter().zip(train).zip(&mut means) {
+            let unseen = |s: &GoldSentence| {
+                s.labels.is_none() || !source.labels || left.is_some_and(|part| fold(s, part.of) == part.fold)
+            };
+            let asked: Vec<usize> =
+                (0..dataset.sentences.len()).filter(|&i| unseen(&dataset.sentences[i])).collect();
+            let inputs: Vec<Input> =
+                asked.iter().map(|&i| Input { text: &dataset.sentences[i].text, words: None }).collect();
+            for (i, answer) in asked.into_iter().zip(engine.predict(&inputs, Tasks::Classify)?) {
+                let (sum, n) = means[i].get_or_insert_with(|| (vec![0.0; answer.scores.len()], 0.0));
+                sum.iter_mut().zip(&answer.scores).for_each(|(sum, score)| *sum += score);
+                *n += 1.0;
+            }
+        }
+    }
+    let mean = |(sum, n): (Vec<f32>, f32)| sum.into_iter().map(|x| x / n).collect();
+    Ok(means.into_iter().map(|file| file.into_iter().map(|m| m.map(mean)).collect()).collect())
 }
 
 /// The development sentences with only the gold that their source lends.

@@ -1,0 +1,129 @@
+use super::{BadRecord, Document, DocumentOptions, Documents, not_utf8, sentences};
+use csv::ByteRecord;
+use serde_json::{Map, Value};
+use std::io::BufRead;
+
+/// Rows under a header, quoted as in RFC 4180.
+pub(super) fn read(
+    reader: Box<dyn BufRead>,
+    name: String,
+    options: DocumentOptions,
+    delimiter: u8,
+) -> Documents {
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(reader);
+    let header = match header(&mut reader, &options) {
+        Ok(header) => header,
+        Err(reason) => return Box::new(std::iter::once(Err(BadRecord::at(&name, 1, reason, [])))),
+    };
+    let mut over = false;
+    Box::new(std::iter::from_fn(move || {
+        if over {
+            return None;
+        }
+        let mut row = ByteRecord::new();
+        match reader.read_byte_record(&mut row) {
+            Ok(false) => None,
+            Ok(true) => {
+                let line = row.position().map_or(0, |p| p.line() as usize);
+                let document = document(&row, line, &name, &header, &options);
+                Some(document.map_err(|reason| BadRecord::at(&name, line, reason, raw(&row, delimiter))))
+            }
+            Err(error) => {
+                over = true;
+                Some(Err(BadRecord::whole(&name, error.to_string())))
+            }
+        }
+    }))
+}
+
+/// Column names, checked for the one that holds the text.
+fn header(
+    reader: &mut csv::Reader<Box<dyn BufRead>>,
+    options: &DocumentOptions,
+) -> Result<Vec<String>, String> {
+    let header = reader.headers().map_err(|e| format!("no header can be read: {e}"))?;
+    let header: Vec<String> = header.iter().map(str::to_owned).collect();
+    let field = &options.text_field;
+    // An input without a header has no rows either.
+    if header.is_empty() || header.contains(field) {
+        return Ok(header);
+    }
+    Err(format!(
+        "no column `{field}` among {}; name the column that holds the text with --text-field",
+        header.join(", ")
+    ))
+}
+
+fn document(
+    row: &ByteRecord,
+    line: usize,
+    name: &str,
+    header: &[String],
+    options: &DocumentOptions,
+) -> Result<Document, String> {
+    if row.len() != header.len() {
+        return Err(format!("{} fields where the header names {}", row.len(), header.len()));
+    }
+    let mut document = Document {
+        id: Value::String(format!("{name}:{line}")),
+        text: String::new(),
+        sentences: Vec::new(),
+        continues: false,
+        fields: Map::new(),
+    };
+    for (column, value) in header.iter().zip(row) {
+        let value = std::str::from_utf8(value)
+            .map_err(|e| format!("column `{column}`: {}", not_utf8(e.valid_up_to())))?
+            .to_owned();
+        if *column == options.text_field {
+            document.text = value;
+        } else if *column == options.id_field {
+            if !value.is_empty() {
+                document.id = Value::String(value);
+            }
+        } else {
+            document.fields.insert(column.clone(), Value::String(value));
+        }
+    }
+    document.sentences = sentences(&document.text, options.split);
+    Ok(document)
+}
+
+/// The row as a line of its format.
+fn raw(row: &ByteRecord, delimiter: u8) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(Vec::new());
+    writer.write_byte_record(row).expect("writing to memory does not fail");
+    writer.into_inner().expect("writing to memory does not fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{InputFormat, testing::*};
+    use serde_json::json;
+
+    #[test]
+    fn quoted_fields_may_hold_anything_and_rows_keep_their_fields() {
+        let content = "\u{feff}id,text,desk\r\n1,\"A, \"\"b\"\".\r\nC.\",x\r\n,D.,y\r\n";
+        let documents = read(InputFormat::Csv, content.as_bytes());
+        let first = documents[0].as_ref().unwrap();
+        assert_eq!((&first.id, first.text.as_str()), (&json!("1"), "A, \"b\".\r\nC."));
+        assert_eq!(first.fields["desk"], "x");
+        assert_eq!(documents[1].as_ref().unwrap().id, json!("in:4"));
+    }
+
+    #[test]
+    fn a_row_of_another_width_is_named_kept_and_passed() {
+        let documents = read(InputFormat::Tsv, b"text\tb\nonly\nx\ty\n");
+        let bad = documents[0].as_ref().unwrap_err();
+        assert_eq!(bad.to_string(), "in:2: 1 fields where the header names 2");
+        assert_eq!(bad.record, b"only\n");
+        assert_eq!(sentences(documents[1].as_ref().unwrap()), ["x"]);
+    }
+
+    #[test]
+    fn a_missing_column_is_named_with_those_there_are() {
+        let error = read(InputFormat::Csv, b"title,body\n1,2\n").remove(0).unwrap_err().to_string();
+        assert!(error.contains("no column `text` among title, body") && error.contains("--text-field"));
+        assert!(read(InputFormat::Csv, b"").is_empty());
+    }
+}
