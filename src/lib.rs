@@ -9,6 +9,7 @@ pub mod formats;
 pub mod head;
 mod kernels;
 pub mod labels;
+pub mod report;
 pub mod text;
 pub mod tokens;
 pub mod training;

@@ -1,23 +1,61 @@
 //! What a user types, and what they get back.
 
 mod commands;
+mod input;
+mod output;
 mod scoring;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use commands::{evaluate, manual, read, train};
 use std::process::ExitCode;
+use undertone::engine::Tasks;
 
-/// Reads news and says, sentence by sentence, what stance it takes and whom it names.
+/// Reads news and says, sentence by sentence, what stance it takes and whom it names
 #[derive(Parser)]
 #[command(name = "undertone", version, max_term_width = 100)]
+#[command(after_help = "Example:  undertone analyze article.txt\n\nExit codes: 0 done, 1 failed or finished with bad records, 2 misuse.")]
 struct Args {
     #[command(subcommand)]
     command: Command,
+    /// Colour in tables and messages
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    color: Colour,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Colour {
+    fn choice(self) -> anstream::ColorChoice {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+    }
 }
 
 #[derive(Subcommand)]
 enum Command {
-    Train(commands::train::TrainArgs),
-    Evaluate(commands::evaluate::EvaluateArgs),
+    /// Say what stance every sentence takes
+    #[command(after_help = "Example:  zcat wire.jsonl.gz | undertone classify --input-format jsonl > stances.jsonl")]
+    Classify(read::ReadArgs),
+    /// Find people, organisations, places and other names in text
+    #[command(after_help = "Example:  undertone ner --input-format lines sentences.txt --format csv > names.csv")]
+    Ner(read::ReadArgs),
+    /// Say what stance every sentence takes and whom it names, in one pass
+    #[command(after_help = "Example:  undertone analyze article.txt\n          undertone analyze articles/ -o found.jsonl")]
+    Analyze(read::ReadArgs),
+    Train(train::TrainArgs),
+    Evaluate(evaluate::EvaluateArgs),
+    /// Print a completion script for a shell
+    Completions(manual::CompletionsArgs),
+    /// Print a manual page
+    Man(manual::ManArgs),
 }
 
 /// A mistake in what was asked for, as against something that went wrong: exit code 2 in place of 1.
@@ -32,9 +70,16 @@ fn misuse(message: impl Into<String>) -> anyhow::Error {
 
 /// Parses, runs, prints the error, chooses the exit code: 0 done, 1 failed or finished with bad records, 2 misuse.
 pub(crate) fn main() -> ExitCode {
-    let result = match Args::parse().command {
-        Command::Train(args) => commands::train::run(args),
-        Command::Evaluate(args) => commands::evaluate::run(args),
+    let args = Args::parse();
+    args.color.choice().write_global();
+    let result = match args.command {
+        Command::Classify(args) => read::run(args, Tasks::Classify),
+        Command::Ner(args) => read::run(args, Tasks::Ner),
+        Command::Analyze(args) => read::run(args, Tasks::Both),
+        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Completions(args) => manual::completions(args, Args::command()),
+        Command::Man(args) => manual::man(args, Args::command()),
     };
     match result {
         Ok(code) => code,

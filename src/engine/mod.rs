@@ -6,7 +6,8 @@ mod schedule;
 use crate::bundle::{Bundle, BundleError, Network};
 use crate::encoder::{Pass, Sequences};
 use crate::head::Activation;
-use crate::text::{Entity, Span};
+use crate::labels::Prediction;
+use crate::text::Span;
 use crate::tokens::{TokenizerError, Window, casing_classes, first_pieces, split_words, windows};
 use candle_core::Device;
 use std::ops::Range;
@@ -40,21 +41,6 @@ impl Tasks {
     fn ner(self) -> bool {
         self != Tasks::Classify
     }
-}
-
-/// What an engine says of one sentence.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Prediction {
-    /// Logit per label, in the order of [`Engine::labels`], before the temperature; empty if the sentence head did not run.
-    pub logits: Vec<f32>,
-    /// Probability per label, in the order of [`Engine::labels`]; empty if the sentence head did not run.
-    pub scores: Vec<f32>,
-    /// Indices of the labels that apply (at or above their thresholds), ascending.
-    pub labels: Vec<usize>,
-    /// Entities in order of appearance, spans in bytes of the sentence.
-    pub entities: Vec<Entity>,
-    /// One BIO tag per word, in the order of the words given (or of the engine's own); empty if the token head did not run.
-    pub tags: Vec<String>,
 }
 
 /// Why an engine could not be opened or could not answer.
@@ -126,6 +112,11 @@ impl Engine {
         entity_labels.dedup();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self { bundle, network, device, entity_labels, threads })
+    }
+
+    /// The same engine on another number of threads, at least one. Answers do not depend on it.
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads: threads.max(1), ..self }
     }
 
     /// The bundle behind the engine.
@@ -260,7 +251,8 @@ impl Engine {
                 .map(|piece| piece.map(|piece| Activation::Softmax.apply(pieces[piece])))
                 .collect();
             let tags = entities::best_tags(&task.labels, &words);
-            prediction.entities = entities::entities(&task.labels, &tags, &words, &prepared.words);
+            let found = entities::entities(&task.labels, &tags, &words, &prepared.words);
+            prediction.entities = Some(found);
             prediction.tags = tags
                 .iter()
                 .map(|tag| tag.map_or_else(|| entities::OUTSIDE.to_owned(), |tag| task.labels[tag].clone()))

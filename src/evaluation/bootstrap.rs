@@ -23,7 +23,7 @@ pub fn bootstrap(
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (u128::from(z ^ (z >> 31)) * groups as u128 >> 64) as usize
+        ((u128::from(z ^ (z >> 31)) * groups as u128) >> 64) as usize
     };
     let mut values: Vec<f64> = (0..resamples)
         .filter_map(|_| {

@@ -49,7 +49,7 @@ impl Stream {
     /// Fisher-Yates.
     fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
-            let j = (u128::from(self.bits()) * (i as u128 + 1) >> 64) as usize;
+            let j = ((u128::from(self.bits()) * (i as u128 + 1)) >> 64) as usize;
             items.swap(i, j);
         }
     }

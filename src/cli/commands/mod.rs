@@ -1,4 +1,6 @@
-//! One file a command.
+//! One file a command; `classify`, `ner` and `analyze` are one, `read`.
 
 pub(crate) mod evaluate;
+pub(crate) mod manual;
+pub(crate) mod read;
 pub(crate) mod train;

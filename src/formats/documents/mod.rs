@@ -50,6 +50,13 @@ impl InputFormat {
             _ => None,
         }
     }
+
+    /// The format that the beginning of an input shows: JSON lines if its first line is a JSON object, else an article.
+    pub fn of_content(start: &[u8]) -> Self {
+        let line = start.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
+        let object = |line| serde_json::from_slice::<Map<String, Value>>(line).is_ok();
+        if line.is_some_and(object) { Self::Jsonl } else { Self::Text }
+    }
 }
 
 /// How the records of an input are taken apart.

@@ -1,0 +1,242 @@
+//! `undertone classify`, `ner` and `analyze`: one way of reading, with one head or with both.
+
+use crate::cli::input::InputArgs;
+use crate::cli::misuse;
+use crate::cli::output::{Output, OutputArgs, PendingFile};
+use anyhow::Context;
+use serde_json::Value;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use undertone::engine::{Engine, Input, Tasks};
+use undertone::formats::{BadRecord, Document};
+use undertone::report::Origin;
+use undertone::text::{OffsetUnit, Offsets};
+
+#[derive(clap::Args)]
+pub(crate) struct ReadArgs {
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Model folder [default: the one inside the program]
+    #[arg(short, long, value_name = "FOLDER")]
+    model: Option<PathBuf>,
+    /// Unit of `start` and `end`
+    #[arg(long, value_enum, default_value_t = Unit::Char)]
+    offsets: Unit,
+    /// Hand on the other fields of JSONL, CSV and TSV records, as `fields`
+    #[arg(long)]
+    keep_fields: bool,
+    /// What to do when a record cannot be read: stop, or go on, tell at the end and exit with 1
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Fail)]
+    on_error: OnError,
+    /// File for the records that could not be read, with the reasons (JSONL); implies `--on-error skip`
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Threads that work at the same time [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Unit {
+    /// Unicode code points, as in Python
+    Char,
+    /// Bytes of UTF-8, as in Rust
+    Byte,
+    /// UTF-16 units, as in JavaScript
+    Utf16,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum OnError {
+    Fail,
+    Skip,
+}
+
+/// Sentences that are read before the engine is asked: enough to batch well, few enough to keep memory flat.
+const LOOK_AHEAD: usize = 1024;
+
+/// Reads every input and writes a record a sentence.
+pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
+    let ReadArgs { input, output, model, offsets, keep_fields, on_error, rejects, threads } = args;
+    let inputs = input.resolve()?;
+    let mut rejects = Rejects::open(rejects, on_error)?;
+    let output = output.open()?;
+    let mut engine = Engine::open(model.as_deref())?;
+    if let Some(threads) = threads {
+        engine = engine.with_threads(threads.into());
+    }
+    let unit = match offsets {
+        Unit::Char => OffsetUnit::Char,
+        Unit::Byte => OffsetUnit::Byte,
+        Unit::Utf16 => OffsetUnit::Utf16,
+    };
+    let tasks = possible(tasks, &engine)?;
+    let mut writer = Writer { engine: &engine, tasks, unit, keep_fields, output, sentences: 0, length: 0 };
+    let mut ahead: Vec<Document> = Vec::new();
+    for documents in inputs.documents() {
+        let documents = match documents {
+            Ok(documents) => documents,
+            Err(error) => {
+                writer.write(&mut ahead)?;
+                rejects.input(error)?;
+                continue;
+            }
+        };
+        for document in documents {
+            match document {
+                Ok(document) => ahead.push(document),
+                Err(bad) => {
+                    // What came before it is written first: an error then stands where it happened.
+                    writer.write(&mut ahead)?;
+                    rejects.record(bad)?;
+                }
+            }
+            if ahead.iter().map(|d| d.sentences.len().max(1)).sum::<usize>() >= LOOK_AHEAD {
+                writer.write(&mut ahead)?;
+            }
+        }
+    }
+    writer.write(&mut ahead)?;
+    writer.output.finish()?;
+    rejects.finish()
+}
+
+/// What is asked for, checked against the heads that the model has.
+fn possible(tasks: Tasks, engine: &Engine) -> anyhow::Result<Tasks> {
+    let (labels, entities) = (!engine.labels().is_empty(), !engine.entity_labels().is_empty());
+    match tasks {
+        Tasks::Classify if !labels => {
+            Err(misuse("the model has no sentence labels; `undertone ner` asks for what it knows"))
+        }
+        Tasks::Ner if !entities => {
+            Err(misuse("the model knows no entities; `undertone classify` asks for what it knows"))
+        }
+        Tasks::Both => match (labels, entities) {
+            (true, true) => Ok(Tasks::Both),
+            (true, false) => Ok(Tasks::Classify),
+            (false, true) => Ok(Tasks::Ner),
+            (false, false) => Err(misuse(
+                "the model has neither sentence labels nor entities: it is an encoder that must be trained first (`undertone train`)",
+            )),
+        },
+        tasks => Ok(tasks),
+    }
+}
+
+struct Writer<'a> {
+    engine: &'a Engine,
+    tasks: Tasks,
+    unit: OffsetUnit,
+    keep_fields: bool,
+    output: Output,
+    /// Sentences of the text that the last document belongs to, so far.
+    sentences: usize,
+    /// Length of that text so far, in the unit of offsets.
+    length: usize,
+}
+
+impl Writer<'_> {
+    /// Predicts and writes the documents, and forgets them.
+    fn write(&mut self, documents: &mut Vec<Document>) -> anyhow::Result<()> {
+        let slice = |d: &Document, i: usize| d.sentences[i].of(&d.text).unwrap_or_default().to_owned();
+        let texts: Vec<String> =
+            documents.iter().flat_map(|d| (0..d.sentences.len()).map(move |i| slice(d, i))).collect();
+        let inputs: Vec<Input> = texts.iter().map(|text| Input { text, words: None }).collect();
+        let mut predictions = self.engine.predict(&inputs, self.tasks)?.into_iter();
+        for document in documents.drain(..) {
+            let Document { id, text, sentences, continues, fields } = document;
+            if !continues {
+                (self.sentences, self.length) = (0, 0);
+            }
+            let mut origin = Origin {
+                id: &id,
+                sentences: self.sentences,
+                length: self.length,
+                offsets: Offsets::new(&text, self.unit),
+            };
+            for (span, prediction) in sentences.into_iter().zip(&mut predictions) {
+                let mut record = origin.record(&text, span, &prediction, self.engine.labels());
+                record.fields = (self.keep_fields && !fields.is_empty()).then(|| fields.clone());
+                self.output.report.sentence(&record)?;
+            }
+            self.sentences = origin.sentences;
+            self.length += self.unit.measure(&text);
+        }
+        Ok(self.output.report.flush()?)
+    }
+}
+
+/// What could not be read.
+struct Rejects {
+    skip: bool,
+    count: usize,
+    file: Option<(PendingFile, BufWriter<File>)>,
+}
+
+impl Rejects {
+    fn open(path: Option<PathBuf>, on_error: OnError) -> anyhow::Result<Self> {
+        let skip = on_error == OnError::Skip || path.is_some();
+        let file = match path {
+            Some(path) => {
+                let file = PendingFile::create(&path)?;
+                let writer = BufWriter::new(file.handle()?);
+                Some((file, writer))
+            }
+            None => None,
+        };
+        Ok(Self { skip, count: 0, file })
+    }
+
+    /// Notes a record that could not be read, or fails with it.
+    fn record(&mut self, bad: BadRecord) -> anyhow::Result<()> {
+        if !self.skip {
+            return Err(anyhow::Error::new(bad).context(
+                "a record cannot be read (to pass over such records use `--on-error skip` or `--rejects FILE`)",
+            ));
+        }
+        self.count += 1;
+        anstream::eprintln!("warning: passed over {bad}");
+        if let Some((_, writer)) = &mut self.file {
+            let BadRecord { input, line, reason, record } = bad;
+            // Bytes that are no text are kept as numbers: the file holds all that came in.
+            let record = match String::from_utf8(record) {
+                Ok(text) => Value::String(text),
+                Err(error) => error.into_bytes().into(),
+            };
+            let line =
+                serde_json::json!({"input": input, "line": line, "reason": reason, "record": record});
+            writeln!(writer, "{line}").context("cannot write the rejects")?;
+        }
+        Ok(())
+    }
+
+    /// Notes an input that could not be opened, or fails with it.
+    fn input(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+        if !self.skip {
+            return Err(error);
+        }
+        self.count += 1;
+        anstream::eprintln!("warning: passed over {error:#}");
+        if let Some((_, writer)) = &mut self.file {
+            let line = serde_json::json!({"input": error.to_string(), "reason": format!("{error:#}")});
+            writeln!(writer, "{line}").context("cannot write the rejects")?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> anyhow::Result<ExitCode> {
+        if let Some((file, mut writer)) = self.file {
+            writer.flush().context("cannot write the rejects")?;
+            file.keep()?;
+        }
+        if self.count == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        anstream::eprintln!("{} records could not be read and were passed over", self.count);
+        Ok(ExitCode::FAILURE)
+    }
+}

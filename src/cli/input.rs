@@ -1,0 +1,147 @@
+//! Which files a command reads, and how each is laid out.
+
+use crate::cli::misuse;
+use anyhow::Context;
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+use undertone::formats::{DocumentOptions, Documents, InputFormat, read_documents};
+use walkdir::WalkDir;
+
+/// The name of standard input, as typed and in records.
+const STDIN: &str = "-";
+
+/// What to read, and how records are taken apart.
+#[derive(clap::Args)]
+pub(crate) struct InputArgs {
+    /// Files and folders to read, in order; `-`, or nothing where something is piped in, reads standard input
+    #[arg(value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// Layout of the input [default: by the file's name, else by its first line]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    input_format: Option<Layout>,
+    /// Field or column that holds the text, in JSONL, CSV and TSV
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    text_field: String,
+    /// Field or column that holds the name of the record, in JSONL, CSV and TSV
+    #[arg(long, value_name = "NAME", default_value = "id")]
+    id_field: String,
+    /// Take every text as one sentence
+    #[arg(long)]
+    no_split: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Layout {
+    /// An article: headline, paragraphs
+    Text,
+    /// One sentence a line
+    Lines,
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values under a header
+    Csv,
+    /// Tab-separated values under a header
+    Tsv,
+}
+
+impl From<Layout> for InputFormat {
+    fn from(layout: Layout) -> Self {
+        match layout {
+            Layout::Text => Self::Text,
+            Layout::Lines => Self::Lines,
+            Layout::Jsonl => Self::Jsonl,
+            Layout::Csv => Self::Csv,
+            Layout::Tsv => Self::Tsv,
+        }
+    }
+}
+
+/// The inputs of a run, folders opened up.
+pub(crate) struct Inputs {
+    paths: Vec<PathBuf>,
+    format: Option<InputFormat>,
+    text_field: String,
+    id_field: String,
+    split: bool,
+}
+
+impl InputArgs {
+    /// Looks for every input before any is read, so that a mistyped name costs no work.
+    pub(crate) fn resolve(self) -> anyhow::Result<Inputs> {
+        let Self { mut inputs, input_format, text_field, id_field, no_split } = self;
+        if inputs.is_empty() {
+            if std::io::stdin().is_terminal() {
+                return Err(misuse(
+                    "nothing to read: name files or folders, or pipe text in\n\nhint: `--help` has examples",
+                ));
+            }
+            inputs.push(STDIN.into());
+        }
+        let mut paths = Vec::new();
+        for input in inputs {
+            if input.as_os_str() == STDIN || input.is_file() {
+                paths.push(input);
+            } else if input.is_dir() {
+                paths.extend(files_below(&input)?);
+            } else {
+                // What is neither may still be readable: a named pipe, a device.
+                std::fs::metadata(&input).map_err(|e| misuse(format!("{}: {e}", input.display())))?;
+                paths.push(input);
+            }
+        }
+        let format = input_format.map(InputFormat::from);
+        Ok(Inputs { paths, format, text_field, id_field, split: !no_split })
+    }
+}
+
+impl Inputs {
+    /// The documents of one input after the other; an input that cannot be opened comes as an error with its name.
+    pub(crate) fn documents(self) -> impl Iterator<Item = anyhow::Result<Documents>> {
+        let Self { paths, format, text_field, id_field, split } = self;
+        paths.into_iter().map(move |path| {
+            let name = path.display().to_string();
+            let mut reader: Box<dyn BufRead> = if path.as_os_str() == STDIN {
+                Box::new(BufReader::new(std::io::stdin()))
+            } else {
+                Box::new(BufReader::new(File::open(&path).with_context(|| name.clone())?))
+            };
+            let format = match format.or_else(|| InputFormat::of_name(&name)) {
+                Some(format) => format,
+                None => InputFormat::of_content(reader.fill_buf().with_context(|| name.clone())?),
+            };
+            let options = DocumentOptions {
+                format,
+                text_field: text_field.clone(),
+                id_field: id_field.clone(),
+                split,
+            };
+            Ok(read_documents(reader, &name, &options))
+        })
+    }
+}
+
+/// The files below a folder that have the name of a known format, in order of their paths; hidden ones are left out.
+fn files_below(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| entry.depth() == 0 || !hidden(entry.file_name()))
+    {
+        let entry = entry?;
+        let known = InputFormat::of_name(&entry.file_name().to_string_lossy()).is_some();
+        if entry.file_type().is_file() && known {
+            files.push(entry.into_path());
+        }
+    }
+    if files.is_empty() {
+        return Err(misuse(format!(
+            "{}: the folder has no file that ends in .txt, .md, .jsonl, .csv or .tsv; name the files themselves",
+            folder.display()
+        )));
+    }
+    Ok(files)
+}

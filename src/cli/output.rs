@@ -1,0 +1,107 @@
+//! Where results go, and in which form.
+
+use anstream::AutoStream;
+use anyhow::Context;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+use undertone::report::{CsvReport, JsonlReport, Report, TableReport};
+
+#[derive(clap::Args)]
+pub(crate) struct OutputArgs {
+    /// Form of the results [default: table on a terminal, else jsonl]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    format: Option<Form>,
+    /// File for the results, written whole or not at all [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Form {
+    /// For people
+    Table,
+    /// One JSON object a sentence
+    Jsonl,
+    /// Comma-separated values under a header, a row a sentence
+    Csv,
+}
+
+/// Columns of a table that is not on a terminal.
+const TABLE_WIDTH: usize = 100;
+
+/// An open place for results.
+pub(crate) struct Output {
+    /// Takes the records.
+    pub(crate) report: Box<dyn Report>,
+    file: Option<PendingFile>,
+}
+
+impl OutputArgs {
+    /// Opens the output, before the long work starts.
+    pub(crate) fn open(self) -> anyhow::Result<Output> {
+        let Self { format, output } = self;
+        let on_terminal = output.is_none() && std::io::stdout().is_terminal();
+        let form = format.unwrap_or(if on_terminal { Form::Table } else { Form::Jsonl });
+        let file = output.map(|path| PendingFile::create(&path)).transpose()?;
+        let writer: Box<dyn Write> = match &file {
+            Some(file) => Box::new(BufWriter::new(file.handle()?)),
+            None => Box::new(BufWriter::new(std::io::stdout())),
+        };
+        let report: Box<dyn Report> = match form {
+            Form::Jsonl => Box::new(JsonlReport::new(writer)),
+            Form::Csv => Box::new(CsvReport::new(writer)),
+            Form::Table => {
+                let terminal = terminal_size::terminal_size().filter(|_| on_terminal);
+                let width = terminal.map_or(TABLE_WIDTH, |(width, _)| usize::from(width.0));
+                let colour = match AutoStream::choice(&std::io::stdout()) {
+                    _ if file.is_some() => anstream::ColorChoice::Never,
+                    choice => choice,
+                };
+                Box::new(TableReport::new(AutoStream::new(writer, colour), width))
+            }
+        };
+        Ok(Output { report, file })
+    }
+}
+
+impl Output {
+    /// Hands on what is buffered and, if there is a file, gives it its name.
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+        self.report.flush()?;
+        self.file.map_or(Ok(()), PendingFile::keep)
+    }
+}
+
+/// A file that has its name only once it is complete.
+pub(crate) struct PendingFile {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl PendingFile {
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot write {}", path.display());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".undertone-");
+        // The permissions of an ordinary new file, in place of a temporary one's.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    pub(crate) fn handle(&self) -> anyhow::Result<File> {
+        self.file.as_file().try_clone().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    pub(crate) fn keep(self) -> anyhow::Result<()> {
+        let Self { file, path } = self;
+        let cannot = || format!("cannot write {}", path.display());
+        file.as_file().sync_all().with_context(cannot)?;
+        file.persist(&path).with_context(cannot)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,26 @@
+//! Results to any writer: JSON lines, CSV, a table for people.
+
+mod delimited;
+mod jsonl;
+mod record;
+mod table;
+
+pub use delimited::CsvReport;
+pub use jsonl::JsonlReport;
+pub use record::{EntityRecord, Origin, SentenceRecord};
+pub use table::TableReport;
+
+/// Where records go, one sentence after the other.
+pub trait Report {
+    /// Writes a sentence.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    fn sentence(&mut self, record: &SentenceRecord) -> std::io::Result<()>;
+
+    /// Hands everything on to whoever reads the output.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    fn flush(&mut self) -> std::io::Result<()>;
+}
