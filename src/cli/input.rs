@@ -110,12 +110,8 @@ impl Inputs {
                 Some(format) => format,
                 None => InputFormat::of_content(reader.fill_buf().with_context(|| name.clone())?),
             };
-            let options = DocumentOptions {
-                format,
-                text_field: text_field.clone(),
-                id_field: id_field.clone(),
-                split,
-            };
+            let options =
+                DocumentOptions { format, text_field: text_field.clone(), id_field: id_field.clone(), split };
             Ok(read_documents(reader, &name, &options))
         })
     }

@@ -3,6 +3,7 @@
 mod commands;
 mod input;
 mod output;
+mod recipe;
 mod scoring;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -13,7 +14,9 @@ use undertone::engine::Tasks;
 /// Reads news and says, sentence by sentence, what stance it takes and whom it names
 #[derive(Parser)]
 #[command(name = "undertone", version, max_term_width = 100)]
-#[command(after_help = "Example:  undertone analyze article.txt\n\nExit codes: 0 done, 1 failed or finished with bad records, 2 misuse.")]
+#[command(
+    after_help = "Example:  undertone analyze article.txt\n\nExit codes: 0 done, 1 failed or finished with bad records, 2 misuse."
+)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -42,13 +45,19 @@ impl Colour {
 #[derive(Subcommand)]
 enum Command {
     /// Say what stance every sentence takes
-    #[command(after_help = "Example:  zcat wire.jsonl.gz | undertone classify --input-format jsonl > stances.jsonl")]
+    #[command(
+        after_help = "Example:  zcat wire.jsonl.gz | undertone classify --input-format jsonl > stances.jsonl"
+    )]
     Classify(read::ReadArgs),
     /// Find people, organisations, places and other names in text
-    #[command(after_help = "Example:  undertone ner --input-format lines sentences.txt --format csv > names.csv")]
+    #[command(
+        after_help = "Example:  undertone ner --input-format lines sentences.txt --format csv > names.csv"
+    )]
     Ner(read::ReadArgs),
     /// Say what stance every sentence takes and whom it names, in one pass
-    #[command(after_help = "Example:  undertone analyze article.txt\n          undertone analyze articles/ -o found.jsonl")]
+    #[command(
+        after_help = "Example:  undertone analyze article.txt\n          undertone analyze articles/ -o found.jsonl"
+    )]
     Analyze(read::ReadArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),

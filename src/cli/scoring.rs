@@ -80,8 +80,12 @@ pub(crate) fn answer(engine: &Engine, gold: &[GoldSentence]) -> anyhow::Result<A
                     None => {
                         let expected: Vec<(Span, &str)> =
                             expected.iter().map(|e| (e.span, e.label.as_str())).collect();
-                        let found: Vec<(Span, &str)> =
-                            prediction.entities.iter().flatten().map(|e| (e.span, e.label.as_str())).collect();
+                        let found: Vec<(Span, &str)> = prediction
+                            .entities
+                            .iter()
+                            .flatten()
+                            .map(|e| (e.span, e.label.as_str()))
+                            .collect();
                         let counts = count_entities(&found, &expected, |(_, label)| (*label).to_owned());
                         entities.strict.push(counts.clone());
                         entities.lenient.push(counts);

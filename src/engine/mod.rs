@@ -3,10 +3,12 @@
 mod entities;
 mod schedule;
 
+pub use crate::kernels::threads::keep_operations_on_the_calling_thread;
+pub use crate::labels::Prediction;
+
 use crate::bundle::{Bundle, BundleError, Network};
 use crate::encoder::{Pass, Sequences};
 use crate::head::Activation;
-use crate::labels::Prediction;
 use crate::text::Span;
 use crate::tokens::{TokenizerError, Window, casing_classes, first_pieces, split_words, windows};
 use candle_core::Device;

@@ -14,3 +14,4 @@ pub(crate) mod gelu;
 pub(crate) mod gemm;
 pub(crate) mod math;
 pub(crate) mod norm;
+pub(crate) mod threads;

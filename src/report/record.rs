@@ -66,7 +66,13 @@ impl<'a> Origin<'a> {
     }
 
     /// The record of the next sentence, `span` in bytes of the stretch `text`, whose labels are `labels`.
-    pub fn record(&mut self, text: &str, span: Span, prediction: &Prediction, labels: &[String]) -> SentenceRecord {
+    pub fn record(
+        &mut self,
+        text: &str,
+        span: Span,
+        prediction: &Prediction,
+        labels: &[String],
+    ) -> SentenceRecord {
         self.sentences += 1;
         let slice = |span: Span| span.of(text).unwrap_or_default().to_owned();
         let (start, end) = self.offsets.of(span);

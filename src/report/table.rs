@@ -119,7 +119,10 @@ mod tests {
         records.iter().for_each(|record| report.sentence(record).unwrap());
         let out = String::from_utf8(out).unwrap();
         // Style sequences end in `m`.
-        out.split('\x1b').enumerate().map(|(i, s)| if i == 0 { s } else { s.split_once('m').unwrap().1 }).collect()
+        out.split('\x1b')
+            .enumerate()
+            .map(|(i, s)| if i == 0 { s } else { s.split_once('m').unwrap().1 })
+            .collect()
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Rooms meeting each other: one binary, because linking is slow.
 
+mod cli;
 mod golden;
 mod seqeval;

@@ -6,7 +6,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:  undertone completions bash > ~/.local/share/bash-completion/completions/undertone")]
+#[command(
+    after_help = "Example:  undertone completions bash > ~/.local/share/bash-completion/completions/undertone"
+)]
 pub(crate) struct CompletionsArgs {
     /// Shell to complete for
     shell: clap_complete::Shell,

@@ -207,8 +207,7 @@ impl Rejects {
                 Ok(text) => Value::String(text),
                 Err(error) => error.into_bytes().into(),
             };
-            let line =
-                serde_json::json!({"input": input, "line": line, "reason": reason, "record": record});
+            let line = serde_json::json!({"input": input, "line": line, "reason": reason, "record": record});
             writeln!(writer, "{line}").context("cannot write the rejects")?;
         }
         Ok(())
@@ -236,7 +235,8 @@ impl Rejects {
         if self.count == 0 {
             return Ok(ExitCode::SUCCESS);
         }
-        anstream::eprintln!("{} records could not be read and were passed over", self.count);
+        let records = if self.count == 1 { "record" } else { "records" };
+        anstream::eprintln!("{} {records} could not be read", self.count);
         Ok(ExitCode::FAILURE)
     }
 }

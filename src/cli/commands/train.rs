@@ -1,25 +1,22 @@
 //! `undertone train`: labelled sentences in, a bundle and the record of its making out.
 
+use crate::cli::recipe::{Fold, Recipe, Source};
 use crate::cli::{misuse, scoring};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Instant;
-use undertone::bundle::{Bundle, Description, Head, SentenceTask, Storage, TokenTask, Weights};
+use undertone::bundle::{Bundle, Weights};
 use undertone::datasets::{Dataset, fold, load};
 use undertone::engine::{Engine, Input, Tasks};
 use undertone::evaluation::{fit_temperature, fit_thresholds};
-use undertone::head::{Activation, Pooling};
 use undertone::labels::GoldSentence;
-use undertone::tokens::CASING_CLASSES;
 use undertone::training::{
-    Distilled, Event, Example, ExampleSource, StepReport, Trainer, TrainingConfig, TrainingError, examples,
-    initial_weights,
+    Distilled, Event, Example, ExampleSource, StepReport, Trainer, TrainingError, examples, initial_weights,
 };
 
 /// Fine-tune a model on labelled sentences: stance, named entities, or both on one encoder
@@ -27,7 +24,7 @@ use undertone::training::{
 /// An interrupted run goes on from its last checkpoint when the same command is given again.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:  undertone train --config datasets/example/train.toml --output models/mine --epochs 3"
+    after_help = "Example:  undertone train --config datasets/examples/train.toml --output models/mine --epochs 3"
 )]
 pub(crate) struct TrainArgs {
     /// Settings file (TOML): data, heads, hyper-parameters
@@ -65,120 +62,15 @@ pub(crate) struct TrainArgs {
     quiet: bool,
 }
 
-/// The settings file, resolved: what is written beside the weights.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Recipe {
-    /// Folder of the model to start from.
-    base: PathBuf,
-    /// Folder for the result.
-    output: Option<PathBuf>,
-    /// `int8` (compact) or `f32`.
-    #[serde(default = "f32_storage")]
-    storage: String,
-    /// Whether the encoder gets a casing embedding.
-    #[serde(default)]
-    casing: bool,
-    /// Longest sequence in tokens that the finished model reads at once.
-    #[serde(default)]
-    window: Option<usize>,
-    /// Sentence vector: `mean` or `pooler`.
-    #[serde(default = "mean")]
-    pooling: Pooling,
-    /// Labels of the sentence head, in order; none for no such head.
-    #[serde(default)]
-    labels: Vec<String>,
-    /// Entity types of the token head, in order; none for no such head.
-    #[serde(default)]
-    entity_types: Vec<String>,
-    /// Hyper-parameters.
-    #[serde(default)]
-    training: TrainingConfig,
-    /// Files to learn from.
-    train: Vec<Source>,
-    /// Files that choose epochs, thresholds and temperature.
-    #[serde(default)]
-    dev: Vec<Source>,
-    /// Part of the training articles that is not learnt from, so that this model can teach them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    leave_out: Option<Fold>,
-    /// Models whose sentence probabilities are learnt beside the gold labels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    distill: Option<Distillation>,
-}
-
-/// One of equal parts of the articles.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fold {
-    /// Which part, from 0.
-    fold: usize,
-    /// Number of parts.
-    of: usize,
-}
-
-/// Teachers and how far they are believed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Distillation {
-    /// Folders of models with the sentence head that is to be learnt. A sentence with gold labels is put only to teachers
-    /// that left it out (`leave_out`), any other sentence to all; the mean of their probabilities is learnt.
-    teachers: Vec<PathBuf>,
-    /// Share of the teachers in the target of a sentence with gold labels, from 0 to 1.
-    share: f32,
-}
-
-impl FromStr for Fold {
-    type Err = String;
-
-    /// Reads `0/3`: the first of three parts.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('/').and_then(|(fold, of)| Some((fold.parse().ok()?, of.parse().ok()?)));
-        match parts {
-            Some((fold, of)) if fold < of && of > 1 => Ok(Fold { fold, of }),
-            _ => Err("it must be a part and the number of parts, such as 0/3 for the first of three".into()),
-        }
-    }
-}
-
-/// A labelled file and what is taken from it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Source {
-    path: PathBuf,
-    /// Weight of its sentences in the loss.
-    #[serde(default = "one")]
-    weight: f32,
-    /// Whether its sentence labels are used.
-    #[serde(default = "yes")]
-    labels: bool,
-    /// Whether its entities are used.
-    #[serde(default = "yes")]
-    entities: bool,
-}
-
-fn f32_storage() -> String {
-    "f32".into()
-}
-fn mean() -> Pooling {
-    Pooling::Mean
-}
-fn one() -> f32 {
-    1.0
-}
-fn yes() -> bool {
-    true
-}
-
 pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     let recipe = resolve(&args)?;
-    let storage = storage(&recipe.storage)?;
+    let storage = recipe.storage()?;
     let output = recipe
         .output
         .clone()
         .ok_or_else(|| misuse("no output folder: give --output, or `output` in the settings file"))?;
     let base = Bundle::open(&recipe.base)?;
-    let description = describe(&recipe)?;
+    let description = recipe.description()?;
     let weights = initial_weights(&base, &description, recipe.training.seed)?;
     let bundle = base.with(description, weights);
 
@@ -228,7 +120,9 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     let outcome = trainer.run(&mut score, &mut |event| record.note(&event))?;
     record.finish()?;
 
-    let mut finished = bundle.with(bundle.description.clone(), outcome.weights);
+    // Saved before it is calibrated: thresholds must suit the weights as they are stored, rounded or not.
+    bundle.with(bundle.description.clone(), outcome.weights).save(&output, storage)?;
+    let mut finished = Bundle::open(&output)?;
     calibrate(&mut finished, &gold)?;
     finished.description.training = Some(serde_json::json!({
         "undertone": env!("CARGO_PKG_VERSION"),
@@ -274,63 +168,39 @@ fn resolve(args: &TrainArgs) -> anyhow::Result<Recipe> {
     Ok(recipe)
 }
 
-fn storage(name: &str) -> anyhow::Result<Storage> {
-    match name {
-        "f32" => Ok(Storage::F32),
-        "int8" => Ok(Storage::Int8),
-        other => Err(misuse(format!("`storage` is \"{other}\"; it must be \"f32\" or \"int8\""))),
-    }
+/// What identifies a file that was learnt from.
+#[derive(Serialize)]
+struct FileRecord {
+    path: PathBuf,
+    sha256: String,
+    sentences: usize,
 }
 
-fn describe(recipe: &Recipe) -> anyhow::Result<Description> {
-    let mut heads = Vec::new();
-    if !recipe.labels.is_empty() {
-        heads.push(Head::Sentence(SentenceTask {
-            name: "stance".into(),
-            labels: recipe.labels.clone(),
-            activation: Activation::Sigmoid,
-            pooling: recipe.pooling,
-            thresholds: vec![0.5; recipe.labels.len()],
-            temperature: 1.0,
-        }));
-    }
-    if !recipe.entity_types.is_empty() {
-        let tags = recipe.entity_types.iter().flat_map(|kind| [format!("B-{kind}"), format!("I-{kind}")]);
-        let labels = std::iter::once("O".to_owned()).chain(tags).collect();
-        heads.push(Head::Token(TokenTask { name: "entities".into(), labels }));
-    }
-    if heads.is_empty() {
-        return Err(misuse("nothing to learn: the settings file names neither `labels` nor `entity_types`"));
-    }
-    let casing_classes = if recipe.casing { CASING_CLASSES } else { 0 };
-    Ok(Description {
-        format: Description::FORMAT,
-        casing_classes,
-        max_tokens: recipe.window,
-        heads,
-        training: None,
-    })
-}
-
-/// The files' sentences, and what identifies the files: path, SHA-256, sentences.
-fn load_all(
-    sources: &[Source],
-    limit: Option<usize>,
-) -> anyhow::Result<(Vec<Dataset>, Vec<(PathBuf, String, usize)>)> {
+/// The files' sentences, and what identifies the files.
+fn load_all(sources: &[Source], limit: Option<usize>) -> anyhow::Result<(Vec<Dataset>, Vec<FileRecord>)> {
     let mut datasets = Vec::new();
     for source in sources {
         let mut dataset = load(&source.path)?;
         dataset.sentences.truncate(limit.unwrap_or(usize::MAX));
         datasets.push(dataset);
     }
-    let hashes = datasets.iter().map(|d| (d.path.clone(), d.sha256.clone(), d.sentences.len())).collect();
+    let record = |d: &Dataset| FileRecord {
+        path: d.path.clone(),
+        sha256: d.sha256.clone(),
+        sentences: d.sentences.len(),
+    };
+    let hashes = datasets.iter().map(record).collect();
     Ok((datasets, hashes))
 }
 
+/// Probabilities of every sentence of a file, where a teacher may answer.
+type Taught = Vec<Option<Vec<f32>>>;
+
 /// The teachers' mean answer to every training sentence, file by file; `None` where no teacher may answer.
-fn taught(recipe: &Recipe, train: &[Dataset]) -> anyhow::Result<Vec<Vec<Option<Vec<f32>>>>> {
-    let mut means: Vec<Vec<Option<(Vec<f32>, f32)>>> =
-        train.iter().map(|dataset| vec![None; dataset.sentences.len()]).collect();
+fn taught(recipe: &Recipe, train: &[Dataset]) -> anyhow::Result<Vec<Taught>> {
+    /// Sum of the probabilities, and number of teachers.
+    type Sums = Vec<Option<(Vec<f32>, f32)>>;
+    let mut means: Vec<Sums> = train.iter().map(|dataset| vec![None; dataset.sentences.len()]).collect();
     for folder in recipe.distill.iter().flat_map(|distill| &distill.teachers) {
         let engine = Engine::open(Some(folder))?;
         if engine.labels() != recipe.labels {

@@ -1,0 +1,315 @@
+//! Whole runs of the built program: what it is given, what it prints, how it exits.
+
+use assert_cmd::Command;
+use predicates::prelude::PredicateBooleanExt;
+use predicates::str::contains;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn undertone() -> Command {
+    let mut command = Command::cargo_bin("undertone").expect("the program is built");
+    command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").timeout(std::time::Duration::from_secs(300));
+    command
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A model with three sentence labels and no entities, and one the other way round.
+fn sentence_model() -> PathBuf {
+    root().join("tests/fixtures/bert/sequence")
+}
+fn token_model() -> PathBuf {
+    root().join("tests/fixtures/bert/token")
+}
+
+/// Standard output of a run that must succeed.
+fn succeeds(command: &mut Command) -> String {
+    let output = command.assert().success().get_output().clone();
+    String::from_utf8(output.stdout).expect("the output is text")
+}
+
+fn records(jsonl: &str) -> Vec<Value> {
+    jsonl.lines().map(|line| serde_json::from_str(line).expect("a record a line")).collect()
+}
+
+/// What stands in a text under a record's offsets, counted in code points.
+fn under(text: &str, record: &Value) -> String {
+    let at = |key: &str| record[key].as_u64().expect("an offset") as usize;
+    text.chars().skip(at("start")).take(at("end") - at("start")).collect()
+}
+
+const ARTICLE: &str = "\u{feff}Ministers meet\r\n\r\nThe envoy — Ana Duarte — may leave Zürich. “We condemn it,” she said 🕊️.\r\n";
+
+#[test]
+fn offsets_point_at_the_text_of_sentences_and_entities() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wire.txt");
+    fs::write(&path, ARTICLE).unwrap();
+    for (command, model) in [("classify", sentence_model()), ("ner", token_model())] {
+        let out = succeeds(undertone().arg(command).arg(&path).arg("-m").arg(model));
+        let records = records(&out);
+        assert_eq!(records.len(), 3);
+        for (number, record) in records.iter().enumerate() {
+            assert_eq!(record["sentence"], number as u64 + 1);
+            assert_eq!(record["text"], under(ARTICLE, record));
+            assert_eq!(record["id"], path.display().to_string());
+            for entity in record["entities"].as_array().into_iter().flatten() {
+                assert_eq!(entity["text"], under(ARTICLE, entity));
+            }
+        }
+        assert_eq!(records[0].get("scores").is_some(), command == "classify");
+        assert_eq!(records[0].get("entities").is_some(), command == "ner");
+    }
+}
+
+#[test]
+fn offsets_can_count_bytes_or_utf16_units() {
+    let run = |unit: &str| {
+        let mut command = undertone();
+        command.args(["classify", "--offsets", unit, "-m"]).arg(sentence_model()).write_stdin(ARTICLE);
+        records(&succeeds(&mut command))
+    };
+    let (bytes, units) = (run("byte"), run("utf16"));
+    let last = |records: &[Value], key: &str| records[2][key].as_u64().unwrap() as usize;
+    assert_eq!(&ARTICLE[last(&bytes, "start")..last(&bytes, "end")], bytes[2]["text"].as_str().unwrap());
+    let utf16: Vec<u16> = ARTICLE.encode_utf16().collect();
+    let found = String::from_utf16(&utf16[last(&units, "start")..last(&units, "end")]).unwrap();
+    assert_eq!(found, units[2]["text"].as_str().unwrap());
+}
+
+#[test]
+fn lines_keep_one_origin_however_many_there_are() {
+    let text: String = (0..2500).map(|i| format!("Línea {i} may hold.\n")).collect();
+    let mut command = undertone();
+    command
+        .args(["classify", "--input-format", "lines", "-m"])
+        .arg(sentence_model())
+        .write_stdin(text.clone());
+    let records = records(&succeeds(&mut command));
+    assert_eq!(records.len(), 2500);
+    let last = &records[2499];
+    assert_eq!((&last["sentence"], last["text"].as_str()), (&2500.into(), Some("Línea 2499 may hold.")));
+    assert_eq!(under(&text, last), "Línea 2499 may hold.");
+}
+
+#[test]
+fn json_lines_are_recognised_and_keep_their_name_and_fields() {
+    let mut command = undertone();
+    command
+        .args(["classify", "--keep-fields", "--text-field", "body", "-m"])
+        .arg(sentence_model())
+        .write_stdin(
+            "{\"id\":7,\"body\":\"One may leave. Two stay.\",\"desk\":\"world\"}\n{\"body\":\"Three.\"}\n",
+        );
+    let records = records(&succeeds(&mut command));
+    assert_eq!(
+        records.iter().map(|r| r["id"].clone()).collect::<Vec<_>>(),
+        [7.into(), 7.into(), Value::from("-:2")]
+    );
+    assert_eq!(records[1]["fields"]["desk"], "world");
+    assert_eq!(records[1]["sentence"], 2);
+    assert!(records[2].get("fields").is_none());
+}
+
+#[test]
+fn a_csv_goes_in_and_a_csv_comes_out() {
+    let mut command = undertone();
+    command
+        .args(["classify", "--input-format", "csv", "--format", "csv", "--no-split", "-m"])
+        .arg(sentence_model())
+        .write_stdin("id,text\na,\"One. \"\"Two\"\".\"\n");
+    let out = succeeds(&mut command);
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].starts_with("id,sentence,start,end,text,stance,score_condemnation,"), "{out}");
+    assert!(lines[1].starts_with("a,1,0,11,\"One. \"\"Two\"\".\","), "{out}");
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn a_table_has_colour_only_where_it_is_asked_for() {
+    let run = |colour: &str| {
+        let mut command = undertone();
+        command.args(["classify", "--format", "table", "--color", colour, "-m"]).arg(sentence_model());
+        succeeds(command.write_stdin("The envoy may leave."))
+    };
+    assert!(!run("never").contains('\u{1b}') && !run("auto").contains('\u{1b}'));
+    assert!(run("always").contains('\u{1b}'));
+    assert!(run("never").contains("The envoy may leave."));
+}
+
+#[test]
+fn folders_are_read_in_order_without_hidden_and_foreign_files() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("b")).unwrap();
+    for (name, text) in [
+        ("b/two.txt", "Second."),
+        ("a.txt", "First."),
+        ("c.jsonl", "{\"text\":\"Third.\"}"),
+        (".hidden.txt", "Never."),
+        ("picture.png", "Never."),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let out = succeeds(undertone().args(["classify", "-m"]).arg(sentence_model()).arg(folder.path()));
+    let texts: Vec<String> = records(&out).iter().map(|r| r["text"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(texts, ["First.", "Second.", "Third."]);
+}
+
+#[test]
+fn a_bad_record_stops_the_run_or_is_set_aside_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.jsonl");
+    fs::write(&path, "{\"text\":\"One.\"}\n{\"txt\":1}\n{\"text\":\"Two.\"}\n").unwrap();
+    let output = folder.path().join("out.jsonl");
+    let run = || {
+        let mut command = undertone();
+        command.args(["classify", "-m"]).arg(sentence_model()).arg(&path).arg("-o").arg(&output);
+        command
+    };
+    run()
+        .assert()
+        .code(1)
+        .stderr(contains("in.jsonl:2: no field `text` among txt").and(contains("--on-error skip")));
+    assert!(!output.exists(), "an unfinished file must not have its name");
+
+    let rejects = folder.path().join("rejects.jsonl");
+    run().arg("--rejects").arg(&rejects).assert().code(1).stderr(contains("1 record could not be read"));
+    assert_eq!(records(&fs::read_to_string(&output).unwrap()).len(), 2);
+    let reject = &records(&fs::read_to_string(&rejects).unwrap())[0];
+    assert_eq!((&reject["line"], reject["record"].as_str()), (&2.into(), Some("{\"txt\":1}\n")));
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 3, "no temporary file is left behind");
+}
+
+#[test]
+fn misuse_exits_with_2_and_says_what_to_do() {
+    let cases: [(&[&str], Option<PathBuf>, &str); 3] = [
+        (&["classify", "no-such.txt"], None, "no-such.txt: No such file"),
+        (&["classify", "-m"], Some(token_model()), "undertone ner"),
+        (&["ner", "-m"], Some(sentence_model()), "undertone classify"),
+    ];
+    for (args, model, expected) in cases {
+        let mut command = undertone();
+        command.args(args).args(model).write_stdin("Text.");
+        command.assert().code(2).stdout("").stderr(contains(expected));
+    }
+    undertone().args(["classify", "--format", "xml"]).assert().code(2);
+}
+
+#[test]
+fn a_folder_that_is_no_model_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = undertone();
+    command.args(["classify", "-m"]).arg(folder.path()).write_stdin("Text.");
+    command.assert().code(1).stderr(contains("config.json"));
+}
+
+#[test]
+fn nothing_in_gives_nothing_out() {
+    let mut command = undertone();
+    command.args(["classify", "-m"]).arg(sentence_model()).write_stdin("");
+    command.assert().success().stdout("");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let text = "The envoy may leave.\n".repeat(3000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.txt");
+    fs::write(&path, text).unwrap();
+    let program = assert_cmd::cargo::cargo_bin("undertone");
+    let script = format!(
+        "set -o pipefail; '{}' classify --input-format lines -m '{}' '{}' | head -n 1 >/dev/null",
+        program.display(),
+        sentence_model().display(),
+        path.display()
+    );
+    Command::new("bash").args(["-c", &script]).assert().success().stderr("");
+}
+
+#[test]
+fn completions_and_manual_pages_name_the_commands() {
+    assert!(succeeds(undertone().args(["completions", "bash"])).contains("analyze"));
+    assert!(succeeds(undertone().args(["man", "analyze"])).contains("input\\-format"));
+    undertone().args(["man", "nothing"]).assert().code(2).stderr(contains("no command `nothing`"));
+}
+
+/// Settings for a run on the tiny model that takes a second.
+fn settings(folder: &Path) -> PathBuf {
+    let data = folder.join("data.jsonl");
+    let sentence = |i: usize| match i % 3 {
+        0 => format!(
+            "{{\"text\":\"the minister may leave {i}\",\"stance\":[\"speculation\"],\"article\":\"{i}\"}}\n"
+        ),
+        1 => format!(
+            "{{\"text\":\"we condemn the pact {i}\",\"stance\":[\"condemnation\"],\"article\":\"{i}\"}}\n"
+        ),
+        _ => format!("{{\"text\":\"they met on friday {i}\",\"stance\":[],\"article\":\"{i}\"}}\n"),
+    };
+    fs::write(&data, (0..60).map(sentence).collect::<String>()).unwrap();
+    let path = folder.join("settings.toml");
+    let text = format!(
+        "base = {base:?}\nlabels = [\"condemnation\", \"speculation\"]\nstorage = \"f32\"\n\
+         [training]\nepochs = 3\nbatch_size = 8\nlearning_rate = 3e-3\nmax_tokens = 32\n\
+         [[train]]\npath = {data:?}\n[[dev]]\npath = {data:?}\n",
+        base = sentence_model(),
+    );
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn training_is_repeatable_and_its_model_can_be_evaluated_and_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let train = |name: &str| {
+        let output = folder.path().join(name);
+        undertone()
+            .args(["train", "-q", "--config"])
+            .arg(&settings)
+            .arg("-o")
+            .arg(&output)
+            .assert()
+            .success();
+        output
+    };
+    let (one, two) = (train("one"), train("two"));
+    let weights = |model: &Path| fs::read(model.join("model.safetensors")).unwrap();
+    assert!(weights(&one) == weights(&two), "one seed, two models");
+    let steps = records(&fs::read_to_string(one.join("metrics.jsonl")).unwrap());
+    assert_eq!(steps.iter().filter(|e| e["event"] == "step").count(), 24);
+
+    let mut evaluate = undertone();
+    evaluate.args(["evaluate", "--json", "-m"]).arg(&one).arg(folder.path().join("data.jsonl"));
+    let report = &records(&succeeds(&mut evaluate))[0];
+    assert_eq!(report["sentences"], 60);
+    assert!(report["classification"]["macro_f1"].as_f64().unwrap() > 0.9, "{report}");
+
+    let mut classify = undertone();
+    classify.args(["classify", "-m"]).arg(&one).write_stdin("We condemn the pact.");
+    assert_eq!(records(&succeeds(&mut classify))[0]["stance"][0], "condemnation");
+}
+
+#[test]
+fn training_refuses_settings_it_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let text = fs::read_to_string(&settings).unwrap().replace("batch_size", "batchsize");
+    fs::write(&settings, text).unwrap();
+    let mut command = undertone();
+    command.args(["train", "--config"]).arg(&settings).arg("-o").arg(folder.path().join("out"));
+    command.assert().code(2).stderr(contains("unknown field `batchsize`"));
+}
+
+#[test]
+fn a_malformed_data_file_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    fs::write(&path, "{\"text\":\"a\",\"stance\":[]}\n{\"text\":\"b\"\n").unwrap();
+    let mut command = undertone();
+    command.args(["evaluate", "-m"]).arg(sentence_model()).arg(&path);
+    command.assert().code(1).stderr(contains("data.jsonl:2: "));
+}
