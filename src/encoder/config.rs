@@ -36,7 +36,7 @@ pub struct BertConfig {
     #[serde(default = "layer_norm_eps")]
     pub layer_norm_eps: f64,
     /// Id that fills the end of short sequences.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "zero_for_null")]
     pub pad_token_id: u32,
     /// Position scheme; `absolute` alone is honoured.
     #[serde(default = "absolute")]
@@ -72,6 +72,10 @@ fn initializer_range() -> f64 {
 }
 fn layer_norm_eps() -> f64 {
     1e-12
+}
+/// `transformers` writes null where a model has no padding token; which id fills masked places then does not matter.
+fn zero_for_null<'de, D: serde::Deserializer<'de>>(value: D) -> Result<u32, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or(0))
 }
 
 /// Why a `config.json` cannot be honoured.

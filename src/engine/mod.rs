@@ -141,7 +141,8 @@ impl Engine {
         &self.entity_labels
     }
 
-    /// Answers for every input, in input order, however they were batched. Empty in, empty out.
+    /// Answers for every input, in input order, however they were batched. No inputs, no answers; an empty text is scored
+    /// like any other, as in `transformers`, and has no entities.
     ///
     /// Text longer than the encoder's window is read in overlapping windows: a label's logit is the largest of its
     /// windows (a stance anywhere in the sentence counts), a word's tag comes from the window where it has most context.

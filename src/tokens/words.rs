@@ -27,8 +27,10 @@ pub fn split_words(text: &str) -> Vec<Span> {
 fn split_chunk(text: &str, start: usize, end: usize, words: &mut Vec<Span>) {
     let mut core = Span::new(start, end);
     while let Some(c) = text[core.start..core.end].chars().next().filter(|&c| peels(c)) {
-        words.push(Span::new(core.start, core.start + c.len_utf8()));
-        core.start += c.len_utf8();
+        let marks = text[core.start + c.len_utf8()..core.end].chars().take_while(|&c| is_mark(c));
+        let next = core.start + c.len_utf8() + marks.map(char::len_utf8).sum::<usize>();
+        words.push(Span::new(core.start, next));
+        core.start = next;
     }
     let mut behind = Vec::new();
     while let Some(c) = text[core.start..core.end].chars().next_back().filter(|&c| peels(c)) {
@@ -161,6 +163,7 @@ mod tests {
             ["talks", "—", "Paris", "said", "—", "failed", ";", "1,200", "left"]
         );
         assert_eq!(words("  \u{200b} "), ["\u{200b}"]);
+        assert_eq!(words("🕊\u{fe0f}, yes"), ["🕊\u{fe0f}", ",", "yes"]);
         assert!(words("").is_empty());
     }
 

@@ -1,8 +1,8 @@
 //! `undertone classify`, `ner` and `analyze`: one way of reading, with one head or with both.
 
 use crate::cli::input::InputArgs;
-use crate::cli::misuse;
 use crate::cli::output::{Output, OutputArgs, PendingFile};
+use crate::cli::{described, misuse};
 use anyhow::Context;
 use serde_json::Value;
 use std::fs::File;
@@ -219,9 +219,10 @@ impl Rejects {
             return Err(error);
         }
         self.count += 1;
-        anstream::eprintln!("warning: passed over {error:#}");
+        let reason = described(&error);
+        anstream::eprintln!("warning: passed over {reason}");
         if let Some((_, writer)) = &mut self.file {
-            let line = serde_json::json!({"input": error.to_string(), "reason": format!("{error:#}")});
+            let line = serde_json::json!({"input": error.to_string(), "reason": reason});
             writeln!(writer, "{line}").context("cannot write the rejects")?;
         }
         Ok(())
