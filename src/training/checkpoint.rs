@@ -2,10 +2,10 @@
 //! place in the data. Random draws need no state: they are functions of seed and step.
 
 use super::TrainingError;
+use super::average::Average;
 use super::optimizer::Optimizer;
 use super::parameters::Parameters;
 use super::stopping::Stopping;
-use super::trainer::Average;
 use crate::bundle::Weights;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};

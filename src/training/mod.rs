@@ -3,6 +3,7 @@
 //! Every random draw is a function of the seed and of the step, so a run that is resumed goes on as the uninterrupted
 //! one would have, and two runs with one seed give identical weights (for one number of shards).
 
+mod average;
 mod batches;
 mod checkpoint;
 mod config;

@@ -12,7 +12,6 @@ use crate::encoder::{Pass, Sequences};
 use crate::kernels::dropout::mix64;
 use candle_core::Result as TensorResult;
 use candle_core::{Device, Tensor};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -297,9 +296,11 @@ impl Trainer<'_> {
             let cost = loss::binary_cross_entropy(&picked, &targets.values, &positive, &targets.weights)?;
             losses.sentence = add((cost / counts.sentences)?, self.config.sentence_weight)?;
             if self.config.r_drop > 0.0 {
-                let again = network.forward(&sequences, &pass, true, false)?.sentence;
-                if let Some(again) = again {
-                    let again = again.index_select(&targets.rows, 0)?;
+                // Only the annotated sentences go through the network again.
+                let rows: Vec<_> = rows.iter().zip(&examples).filter(|(_, e)| e.labels.is_some()).collect();
+                let rows: Vec<_> = rows.into_iter().map(|(row, _)| *row).collect();
+                let annotated = Sequences::new(&rows, self.bundle.config.pad_token_id, casing, &Device::Cpu)?;
+                if let Some(again) = network.forward(&annotated, &pass, true, false)?.sentence {
                     let cost =
                         loss::binary_cross_entropy(&again, &targets.values, &positive, &targets.weights)?;
                     add((cost / counts.sentences)?, self.config.sentence_weight)?;
@@ -429,40 +430,6 @@ fn token_targets(examples: &[&Example], tokens: usize) -> TensorResult<Option<(T
         Tensor::from_vec(tags, n, cpu)?,
         Tensor::from_vec(weights, n, cpu)?,
     )))
-}
-
-/// The running mean of weights (Izmailov et al. 2018, arXiv 1803.05407, along one schedule).
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Average {
-    pub(super) count: usize,
-    pub(super) means: BTreeMap<String, Vec<f32>>,
-}
-
-impl Average {
-    fn add(&mut self, parameters: &Parameters) -> TensorResult<()> {
-        self.count += 1;
-        let share = 1.0 / self.count as f32;
-        for parameter in &parameters.0 {
-            let mean = self
-                .means
-                .entry(parameter.name.clone())
-                .or_insert_with(|| vec![0.0; parameter.var.elem_count()]);
-            super::optimizer::with_values(parameter.var.as_tensor(), |values| {
-                for (mean, value) in mean.iter_mut().zip(values) {
-                    *mean += (value - *mean) * share;
-                }
-            })?;
-        }
-        Ok(())
-    }
-
-    fn weights(&self, parameters: &Parameters) -> TensorResult<Weights> {
-        let tensors = parameters.0.iter().map(|p| {
-            let tensor = Tensor::from_slice(&self.means[&p.name], p.var.shape(), &Device::Cpu)?;
-            Ok((p.name.clone(), tensor))
-        });
-        Ok(Weights::from_tensors(tensors.collect::<TensorResult<_>>()?))
-    }
 }
 
 #[cfg(test)]

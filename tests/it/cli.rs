@@ -7,13 +7,13 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn undertone() -> Command {
+pub(crate) fn undertone() -> Command {
     let mut command = Command::cargo_bin("undertone").expect("the program is built");
     command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").timeout(std::time::Duration::from_secs(300));
     command
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -26,12 +26,12 @@ fn token_model() -> PathBuf {
 }
 
 /// Standard output of a run that must succeed.
-fn succeeds(command: &mut Command) -> String {
+pub(crate) fn succeeds(command: &mut Command) -> String {
     let output = command.assert().success().get_output().clone();
     String::from_utf8(output.stdout).expect("the output is text")
 }
 
-fn records(jsonl: &str) -> Vec<Value> {
+pub(crate) fn records(jsonl: &str) -> Vec<Value> {
     jsonl.lines().map(|line| serde_json::from_str(line).expect("a record a line")).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Rooms meeting each other: one binary, because linking is slow.
 
 mod cli;
+mod default_model;
 mod golden;
 mod seqeval;

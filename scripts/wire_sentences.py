@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Lays running news sentences out for stance labels, and joins the labels that were given to them.
 
-Usage: scripts/default-model/wire_sentences.py CORPORA             every sentence, as JSONL on standard output
-       scripts/default-model/wire_sentences.py CORPORA LABELS      those that LABELS has labels for, with them
+Usage: scripts/wire_sentences.py CORPORA             every sentence, as JSONL on standard output
+       scripts/wire_sentences.py CORPORA LABELS      those that LABELS has labels for, with them
 
 The sentences are those of CORPORA/conll2003/train.txt that are prose (eight words or more, not all capitals, with a full
 stop), put together again from their tokens, and those of CORPORA/cameo_class/*.jsonl. Neither may be published, so
