@@ -2,11 +2,12 @@
 
 mod entity;
 mod offsets;
+mod paragraph;
 mod sentence;
 mod span;
 
 pub use entity::Entity;
 pub use offsets::{OffsetUnit, Offsets};
 pub use sentence::split_sentences;
-pub(crate) use sentence::trimmed;
 pub use span::Span;
+pub(crate) use span::trimmed;

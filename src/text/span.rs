@@ -50,3 +50,12 @@ impl From<Range<usize>> for Span {
         Span::new(range.start, range.end)
     }
 }
+
+/// The span without white space and byte-order marks at its ends; `None` if nothing is left.
+pub(crate) fn trimmed(text: &str, span: Span) -> Option<Span> {
+    let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let slice = span.of(text)?;
+    let start = span.start + (slice.len() - slice.trim_start_matches(blank).len());
+    let rest = Span::new(start, span.end).of(text)?.trim_end_matches(blank);
+    (!rest.is_empty()).then(|| Span::new(start, start + rest.len()))
+}
