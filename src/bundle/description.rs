@@ -72,20 +72,38 @@ impl Description {
             let (found, known) = (description.format, Self::FORMAT);
             return Err(format!("format {found} is not format {known}, which this version reads"));
         }
-        for head in &description.heads {
-            if let Head::Sentence(task) = head
-                && task.thresholds.len() != task.labels.len()
-            {
-                let (labels, thresholds) = (task.labels.len(), task.thresholds.len());
-                return Err(format!("head `{}` has {labels} labels and {thresholds} thresholds", task.name));
+        description.check()?;
+        Ok(description)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let (mut sentence, mut token) = (None, None);
+        for head in &self.heads {
+            let (kind, earlier, name, labels) = match head {
+                Head::Sentence(task) => ("sentence", &mut sentence, &task.name, &task.labels),
+                Head::Token(task) => ("token", &mut token, &task.name, &task.labels),
+            };
+            if let Some(earlier) = earlier.replace(name) {
+                return Err(format!(
+                    "`{earlier}` and `{name}` are both {kind} heads; there may be one of a kind"
+                ));
             }
-            if let Head::Sentence(SentenceTask { name, temperature, .. }) = head
-                && !(temperature.is_finite() && *temperature > 0.0)
-            {
-                return Err(format!("head `{name}` has temperature {temperature}, which is not above 0"));
+            if labels.is_empty() {
+                return Err(format!("head `{name}` has no labels"));
+            }
+            for (i, label) in labels.iter().enumerate() {
+                if label.trim().is_empty() {
+                    return Err(format!("label {i} of head `{name}` is empty"));
+                }
+                if labels[..i].contains(label) {
+                    return Err(format!("head `{name}` has the label \"{label}\" twice"));
+                }
+            }
+            if let Head::Sentence(task) = head {
+                task.check()?;
             }
         }
-        Ok(description)
+        Ok(())
     }
 
     /// Works out what a folder made by HF `save_pretrained` answers, from its `config.json`: architecture, `id2label`
@@ -130,7 +148,10 @@ impl Description {
             _ => Vec::new(),
         };
         let max_tokens = Some(config.max_position_embeddings);
-        Ok(Self { format: Self::FORMAT, casing_classes: 0, max_tokens, heads: head, training: None })
+        let description =
+            Self { format: Self::FORMAT, casing_classes: 0, max_tokens, heads: head, training: None };
+        description.check()?;
+        Ok(description)
     }
 
     /// The sentence head, if there is one.
@@ -146,6 +167,27 @@ impl Description {
     /// The token head, if there is one.
     pub fn token(&self) -> Option<&TokenTask> {
         self.heads.iter().find_map(|head| if let Head::Token(task) = head { Some(task) } else { None })
+    }
+}
+
+impl SentenceTask {
+    fn check(&self) -> Result<(), String> {
+        let Self { name, labels, thresholds, temperature, .. } = self;
+        if thresholds.len() != labels.len() {
+            let (labels, thresholds) = (labels.len(), thresholds.len());
+            return Err(format!("head `{name}` has {labels} labels and {thresholds} thresholds"));
+        }
+        for (label, threshold) in labels.iter().zip(thresholds) {
+            if !(0.0..=1.0).contains(threshold) {
+                return Err(format!(
+                    "head `{name}` has threshold {threshold} for \"{label}\", which is not between 0 and 1"
+                ));
+            }
+        }
+        if !(temperature.is_finite() && *temperature > 0.0) {
+            return Err(format!("head `{name}` has temperature {temperature}, which is not above 0"));
+        }
+        Ok(())
     }
 }
 
@@ -201,6 +243,38 @@ mod tests {
                 .contains("2 labels and 1 thresholds")
         );
         assert!(parse(r#""thresholds":[0.5,0.5],"temperature":0.0"#).unwrap_err().contains("temperature"));
+        let error = parse(r#""thresholds":[0.5,1.5],"temperature":1.0"#).unwrap_err();
+        assert!(error.contains("1.5 for \"b\""), "{error}");
         assert!(Description::parse(br#"{"format":2,"heads":[]}"#).unwrap_err().contains("format 2"));
+    }
+
+    #[test]
+    fn heads_that_cannot_be_told_apart_or_answered_are_refused() {
+        let token =
+            |name: &str, labels: &str| format!(r#"{{"kind":"token","name":"{name}","labels":{labels}}}"#);
+        let sound = token("one", r#"["O","PER"]"#);
+        let parse = |heads: &[&str]| {
+            Description::parse(format!(r#"{{"format":1,"heads":[{}]}}"#, heads.join(",")).as_bytes())
+        };
+        assert!(parse(&[&sound]).is_ok());
+        for (heads, expected) in [
+            (vec![&*sound, &token("two", r#"["O","LOC"]"#)], "`one` and `two` are both token heads"),
+            (vec![&token("one", "[]")], "`one` has no labels"),
+            (vec![&token("one", r#"["O",""]"#)], "label 1 of head `one` is empty"),
+            (vec![&token("one", r#"["O","PER","O"]"#)], "the label \"O\" twice"),
+        ] {
+            let error = parse(&heads).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_hugging_face_folder_with_a_label_twice_is_refused() {
+        let json = br#"{"vocab_size":9,"hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,
+            "intermediate_size":16,"max_position_embeddings":12,
+            "architectures":["BertForTokenClassification"],"id2label":{"0":"O","1":"O"}}"#;
+        let config = BertConfig::parse(json).unwrap();
+        let error = Description::from_hugging_face(json, &config).unwrap_err();
+        assert!(error.contains("\"O\" twice"), "{error}");
     }
 }

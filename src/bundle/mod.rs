@@ -17,6 +17,7 @@ pub use weights::Weights;
 use crate::encoder::{BertConfig, ConfigError};
 use crate::tokens::{Tokenizer, TokenizerError};
 use candle_core::Device;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Everything a model is made of.
@@ -86,6 +87,14 @@ pub enum BundleError {
         /// Why.
         reason: String,
     },
+    /// The folder has its weights in files that this version does not read.
+    #[error(
+        "{path}: weights in this form are not supported yet; only one file `model.safetensors` is\n\nhint: convert the folder in Python with the class that its `config.json` names, for example `BertForTokenClassification.from_pretrained(FOLDER).save_pretrained(FOLDER, safe_serialization=True, max_shard_size=\"100GB\")`"
+    )]
+    UnsupportedWeights {
+        /// The file that was found.
+        path: PathBuf,
+    },
     /// The parts do not fit each other.
     #[error(
         "the parts of {path} do not belong together: {reason}\n\nhint: these files may come from different training runs; fetch or copy the folder again as a whole"
@@ -96,6 +105,16 @@ pub enum BundleError {
         /// The two facts that disagree.
         reason: String,
     },
+}
+
+/// The weights file of a bundle.
+const WEIGHTS: &str = "model.safetensors";
+
+/// Weights in a form that is not read: of torch's own, or cut into several files.
+fn other_weights(folder: &Path) -> Option<PathBuf> {
+    let names =
+        ["model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5"];
+    names.map(|name| folder.join(name)).into_iter().find(|path| path.exists())
 }
 
 impl Bundle {
@@ -120,7 +139,10 @@ impl Bundle {
             tokenizer_config: optional("tokenizer_config.json")?,
         };
         let description = optional("undertone.json")?;
-        let weights = read("model.safetensors")?;
+        let weights = read(WEIGHTS).map_err(|error| match other_weights(folder) {
+            Some(path) if !folder.join(WEIGHTS).exists() => BundleError::UnsupportedWeights { path },
+            _ => error,
+        })?;
         Self::assemble(folder, files, description.as_deref(), &weights)
     }
 
@@ -135,6 +157,22 @@ impl Bundle {
             tokenizer_config: Some(default::TOKENIZER_CONFIG.to_vec()),
         };
         Self::assemble(Path::new("the embedded default"), files, Some(default::DESCRIPTION), default::WEIGHTS)
+    }
+
+    /// SHA-256, in hexadecimal, of the weights file that [`Bundle::open`] reads from a folder, or of the embedded one.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn weights_sha256(folder: Option<&Path>) -> Result<String, BundleError> {
+        let digest = match folder {
+            None => Sha256::digest(default::WEIGHTS),
+            Some(folder) => {
+                let path = folder.join(WEIGHTS);
+                let bytes = std::fs::read(&path).map_err(|source| BundleError::File { path, source })?;
+                Sha256::digest(bytes)
+            }
+        };
+        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     fn assemble(
@@ -154,7 +192,7 @@ impl Bundle {
                 .map_err(|reason| BundleError::Description { path: folder.join("config.json"), reason })?,
         };
         let weights = Weights::parse(weights)
-            .map_err(|reason| BundleError::Weights { path: folder.join("model.safetensors"), reason })?;
+            .map_err(|reason| BundleError::Weights { path: folder.join(WEIGHTS), reason })?;
         let weights = weights.with_head_names(&description);
         let bundle = Self { config, tokenizer, description, weights, files };
         bundle.check().map_err(|reason| BundleError::Mismatch { path: folder.to_owned(), reason })?;
@@ -323,6 +361,31 @@ mod tests {
             error.contains("heads.stance.classifier.weight") && error.contains('4') && error.contains('3'),
             "{error}"
         );
+    }
+
+    #[test]
+    fn weights_in_another_form_are_refused_with_a_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        tiny_bundle().save(folder.path(), Storage::F32).unwrap();
+        std::fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
+        let open = || Bundle::open(folder.path()).unwrap_err().to_string();
+        assert!(!open().contains("not supported yet"));
+        for name in ["pytorch_model.bin", "model.safetensors.index.json"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+            let error = open();
+            assert!(error.contains(&format!("{name}: ")) && error.contains("not supported yet"), "{error}");
+            assert!(error.contains("hint: convert"), "{error}");
+        }
+    }
+
+    #[test]
+    fn weights_are_known_by_the_hash_of_their_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(WEIGHTS), "abc").unwrap();
+        let hash = Bundle::weights_sha256(Some(folder.path())).unwrap();
+        assert!(hash.starts_with("ba7816bf8f01cfea"), "{hash}"); // of "abc", FIPS 180-4
+        assert_eq!(Bundle::weights_sha256(None).unwrap().len(), 64);
+        assert!(Bundle::weights_sha256(Some(&folder.path().join("nowhere"))).is_err());
     }
 
     #[test]

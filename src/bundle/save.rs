@@ -17,7 +17,7 @@ pub enum Storage {
 
 impl Bundle {
     /// Writes the bundle as a folder (made if need be): `config.json`, `tokenizer.json`, `tokenizer_config.json`,
-    /// `undertone.json`, `model.safetensors`. Each file appears whole or not at all.
+    /// `undertone.json`, `model.safetensors`. Each file appears whole or not at all, even if the machine stops.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -92,6 +92,7 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), BundleError> {
         // Temporary files are private; a bundle is for whoever may read the folder.
         #[cfg(unix)]
         std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        file.as_file().sync_all()?;
         file.persist(&path).map(drop).map_err(|e| e.error)
     });
     result.map_err(|source| BundleError::File { path, source })

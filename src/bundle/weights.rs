@@ -67,16 +67,17 @@ impl Weights {
 fn values(file: &SafeTensors, name: &str, view: &TensorView) -> Result<Vec<f32>, String> {
     let bytes = view.data();
     match view.dtype() {
-        Dtype::F32 => Ok(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
-        Dtype::BF16 => Ok(bytes
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16))
-            .collect()),
+        Dtype::F32 => finite(name, bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b))),
+        Dtype::BF16 => {
+            let pairs = bytes.as_chunks::<2>().0.iter();
+            finite(name, pairs.map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)))
+        }
         Dtype::F16 => {
             let half = Tensor::from_raw_buffer(bytes, DType::F16, view.shape(), &Device::Cpu);
-            half.and_then(|t| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()).map_err(|e| e.to_string())
+            let values = half
+                .and_then(|t| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1())
+                .map_err(|e| e.to_string());
+            finite(name, values?.into_iter())
         }
         Dtype::I8 => {
             let scales = file
@@ -92,6 +93,7 @@ fn values(file: &SafeTensors, name: &str, view: &TensorView) -> Result<Vec<f32>,
                 ));
             }
             let scales = scales.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+            let scales = finite(&format!("{name}{SCALES}"), scales)?;
             let mut out = Vec::with_capacity(bytes.len());
             for (row, scale) in bytes.chunks(columns.max(&1).to_owned()).zip(scales) {
                 out.extend(row.iter().map(|&b| f32::from(b.cast_signed()) * scale));
@@ -101,6 +103,22 @@ fn values(file: &SafeTensors, name: &str, view: &TensorView) -> Result<Vec<f32>,
         other => {
             Err(format!("tensor `{name}` is {other:?}; weights are F32, F16, BF16, or int8 with scales"))
         }
+    }
+}
+
+/// The values of a tensor, checked while they are read, so that the check costs no second pass.
+fn finite(name: &str, values: impl Iterator<Item = f32>) -> Result<Vec<f32>, String> {
+    let mut finite = true;
+    // `inspect` would hide the length from `collect`, and with it the fast loop.
+    let note = |x: f32| {
+        finite &= x.is_finite();
+        x
+    };
+    let values: Vec<f32> = values.map(note).collect();
+    if finite {
+        Ok(values)
+    } else {
+        Err(format!("tensor `{name}` has values that are no finite numbers; its training may have diverged"))
     }
 }
 
@@ -138,6 +156,31 @@ mod tests {
     fn a_truncated_file_is_an_error() {
         assert!(Weights::parse(&[8, 0, 0, 0, 0, 0, 0, 0, b'{']).unwrap_err().contains("cannot be read"));
         assert!(Weights::parse(&[]).is_err());
+    }
+
+    #[test]
+    fn a_tensor_with_values_that_are_no_numbers_is_refused_by_name() {
+        let parse = |dtype, bytes: &[u8], shape: &[usize], scales: Option<f32>| {
+            let scales: Option<Vec<u8>> = scales.map(|x| x.to_le_bytes().into());
+            let mut tensors = vec![("a".to_owned(), TensorView::new(dtype, shape.to_vec(), bytes).unwrap())];
+            if let Some(scales) = &scales {
+                tensors.push((format!("a{SCALES}"), TensorView::new(Dtype::F32, vec![1], scales).unwrap()));
+            }
+            Weights::parse(&safetensors::serialize(tensors, None).unwrap()).map(drop)
+        };
+        let f32s = |x: f32| [1f32.to_le_bytes(), x.to_le_bytes()].concat();
+        assert_eq!(parse(Dtype::F32, &f32s(2.0), &[2], None), Ok(()));
+        assert_eq!(parse(Dtype::I8, &[1, 2], &[1, 2], Some(0.5)), Ok(()));
+        for (error, name) in [
+            (parse(Dtype::F32, &f32s(f32::NAN), &[2], None), "`a`"),
+            (parse(Dtype::F32, &f32s(f32::NEG_INFINITY), &[2], None), "`a`"),
+            (parse(Dtype::BF16, &[0x80, 0x3f, 0xc0, 0x7f], &[2], None), "`a`"),
+            (parse(Dtype::F16, &[0x00, 0x3c, 0x00, 0x7e], &[2], None), "`a`"),
+            (parse(Dtype::I8, &[1, 2], &[1, 2], Some(f32::NAN)), "`a::scales`"),
+        ] {
+            let error = error.unwrap_err();
+            assert!(error.contains(name) && error.contains("finite"), "{error}");
+        }
     }
 
     #[test]

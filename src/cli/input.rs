@@ -3,7 +3,7 @@
 use crate::cli::misuse;
 use anyhow::Context;
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal};
+use std::io::{BufRead, BufReader, Cursor, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use undertone::formats::{DocumentOptions, Documents, InputFormat, read_documents};
 use walkdir::WalkDir;
@@ -41,7 +41,7 @@ enum Layout {
     Jsonl,
     /// Comma-separated values under a header
     Csv,
-    /// Tab-separated values under a header
+    /// Tab-separated values under a header, quotation marks being part of them
     Tsv,
 }
 
@@ -108,7 +108,17 @@ impl Inputs {
             };
             let format = match format.or_else(|| InputFormat::of_name(&name)) {
                 Some(format) => format,
-                None => InputFormat::of_content(reader.fill_buf().with_context(|| name.clone())?),
+                None => {
+                    // A whole line, however long: half a record cannot be told from an article.
+                    let mut first = Vec::new();
+                    while first.trim_ascii().is_empty()
+                        && reader.read_until(b'\n', &mut first).with_context(|| name.clone())? > 0
+                    {
+                    }
+                    let format = InputFormat::of_content(&first);
+                    reader = Box::new(Cursor::new(first).chain(reader));
+                    format
+                }
             };
             let options =
                 DocumentOptions { format, text_field: text_field.clone(), id_field: id_field.clone(), split };

@@ -1,5 +1,6 @@
 //! Where results go, and in which form.
 
+use crate::cli::misuse;
 use anstream::AutoStream;
 use anyhow::Context;
 use std::fs::File;
@@ -15,7 +16,7 @@ pub(crate) struct OutputArgs {
     format: Option<Form>,
     /// File for the results, written whole or not at all [default: standard output]
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -81,7 +82,15 @@ pub(crate) struct PendingFile {
 }
 
 impl PendingFile {
+    /// A new or replaced file; a link is followed.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(misuse(format!(
+                "cannot write {}: it is there and is no file; `>` writes to devices and pipes",
+                path.display()
+            )));
+        }
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let cannot = || format!("cannot write {}", path.display());
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut builder = tempfile::Builder::new();

@@ -72,6 +72,12 @@ pub(crate) struct Distillation {
     pub(crate) share: f32,
 }
 
+impl Fold {
+    fn is_valid(self) -> bool {
+        self.fold < self.of && self.of > 1
+    }
+}
+
 impl FromStr for Fold {
     type Err = String;
 
@@ -79,7 +85,7 @@ impl FromStr for Fold {
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split_once('/').and_then(|(fold, of)| Some((fold.parse().ok()?, of.parse().ok()?)));
         match parts {
-            Some((fold, of)) if fold < of && of > 1 => Ok(Fold { fold, of }),
+            Some((fold, of)) if (Fold { fold, of }).is_valid() => Ok(Fold { fold, of }),
             _ => Err("it must be a part and the number of parts, such as 0/3 for the first of three".into()),
         }
     }
@@ -114,7 +120,40 @@ fn yes() -> bool {
     true
 }
 
+/// Smallest window: a few pieces between the special tokens.
+const SMALLEST_WINDOW: usize = 8;
+
 impl Recipe {
+    /// Checks every setting against its range.
+    pub(crate) fn validate(&self) -> anyhow::Result<()> {
+        self.training.validate().map_err(|e| misuse(e.to_string()))?;
+        if let Some(window) = self.window.filter(|&window| window < SMALLEST_WINDOW) {
+            return Err(misuse(format!(
+                "`window` is {window}; it must be at least {SMALLEST_WINDOW} tokens"
+            )));
+        }
+        for Source { path, weight, .. } in self.train.iter().chain(&self.dev) {
+            if !(weight.is_finite() && *weight > 0.0) {
+                return Err(misuse(format!(
+                    "`weight` of {} is {weight}; it must be above 0",
+                    path.display()
+                )));
+            }
+        }
+        if let Some(Distillation { share, .. }) = &self.distill
+            && !(0.0..=1.0).contains(share)
+        {
+            return Err(misuse(format!("`share` of `distill` is {share}; it must be from 0 to 1")));
+        }
+        if let Some(part) = self.leave_out.filter(|part| !part.is_valid()) {
+            return Err(misuse(format!(
+                "`leave_out` has `fold` {} and `of` {}; `of` must be at least 2, and `fold` below it",
+                part.fold, part.of
+            )));
+        }
+        Ok(())
+    }
+
     /// How the finished weights are stored.
     pub(crate) fn storage(&self) -> anyhow::Result<Storage> {
         match self.storage.as_str() {
@@ -155,5 +194,36 @@ impl Recipe {
             heads,
             training: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let read = |more: &str, source: &str| {
+            let text = format!("base = \"base\"\n{more}\n[[train]]\npath = \"wire.jsonl\"\n{source}\n");
+            toml::from_str::<Recipe>(&text).unwrap().validate().map_err(|e| e.to_string())
+        };
+        let teachers = |share: &str| format!("[distill]\nteachers = []\nshare = {share}");
+        for fine in ["", "window = 8", "leave_out = { fold = 1, of = 2 }", &teachers("0.0"), &teachers("1.0")]
+        {
+            read(fine, "weight = 0.5").unwrap();
+        }
+        for (more, source, name) in [
+            ("window = 7", "", "`window` is 7"),
+            ("leave_out = { fold = 2, of = 2 }", "", "`leave_out` has `fold` 2"),
+            ("leave_out = { fold = 0, of = 1 }", "", "`of` 1"),
+            (&teachers("1.5"), "", "`share` of `distill` is 1.5"),
+            (&teachers("nan"), "", "is NaN"),
+            ("", "weight = 0.0", "`weight` of wire.jsonl is 0"),
+            ("", "weight = inf", "is inf"),
+            ("[training]\nepochs = 0", "", "`epochs` is 0"),
+        ] {
+            let error = read(more, source).unwrap_err();
+            assert!(error.contains(name), "{more} {source}: {error}");
+        }
     }
 }

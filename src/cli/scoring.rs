@@ -11,6 +11,8 @@ use undertone::text::Span;
 pub(crate) struct SentenceAnswers {
     pub(crate) logits: Vec<Vec<f32>>,
     pub(crate) scores: Vec<Vec<f32>>,
+    /// What the engine itself decides: at the stored thresholds, or the likeliest label under softmax.
+    pub(crate) decided: Vec<Vec<bool>>,
     pub(crate) gold: Vec<Vec<bool>>,
     /// Article of each sentence; a name of its own for a sentence without one.
     pub(crate) groups: Vec<String>,
@@ -58,6 +60,8 @@ pub(crate) fn answer(engine: &Engine, gold: &[GoldSentence]) -> anyhow::Result<A
                 sentence.gold.push(flags(labels, engine.labels())?);
                 sentence.logits.push(prediction.logits);
                 sentence.scores.push(prediction.scores);
+                let applies = |label: usize| prediction.labels.contains(&label);
+                sentence.decided.push((0..engine.labels().len()).map(applies).collect());
                 sentence.groups.push(group.clone());
             }
             if let Some(expected) = gold.entities.as_ref().filter(|_| named) {
@@ -121,11 +125,6 @@ fn flags(labels: &[String], known: &[String]) -> anyhow::Result<Vec<bool>> {
 }
 
 impl SentenceAnswers {
-    /// Decisions at given thresholds, one per label.
-    pub(crate) fn decide(&self, thresholds: &[f32]) -> Vec<Vec<bool>> {
-        self.scores.iter().map(|s| s.iter().zip(thresholds).map(|(p, t)| p >= t).collect()).collect()
-    }
-
     /// Decisions at thresholds fitted on the other folds of these very data, by article.
     pub(crate) fn cross_fitted(&self) -> Vec<Vec<bool>> {
         cross_fitted_decisions(&self.scores, &self.gold, &self.groups, FOLDS)

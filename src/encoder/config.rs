@@ -119,7 +119,30 @@ impl BertConfig {
         if config.is_decoder {
             return refuse("is_decoder", &true, "false");
         }
-        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
+        for (field, size) in [
+            ("vocab_size", config.vocab_size),
+            ("hidden_size", config.hidden_size),
+            ("num_hidden_layers", config.num_hidden_layers),
+            ("num_attention_heads", config.num_attention_heads),
+            ("intermediate_size", config.intermediate_size),
+            ("max_position_embeddings", config.max_position_embeddings),
+            ("type_vocab_size", config.type_vocab_size),
+        ] {
+            if size == 0 {
+                return refuse(field, &size, "a number above 0");
+            }
+        }
+        for (field, share) in [
+            ("hidden_dropout_prob", config.hidden_dropout_prob),
+            ("attention_probs_dropout_prob", config.attention_probs_dropout_prob),
+            ("classifier_dropout", config.classifier_dropout.unwrap_or(0.0)),
+        ] {
+            // At 1 nothing would be left to scale up.
+            if !(0.0..1.0).contains(&share) {
+                return refuse(field, &share, "a share from 0 to below 1");
+            }
+        }
+        if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return refuse("num_attention_heads", &config.num_attention_heads, "a divisor of `hidden_size`");
         }
         Ok(config)
@@ -149,9 +172,31 @@ mod tests {
             (r#""position_embedding_type":"relative_key""#, "position_embedding_type"),
             (r#""model_type":"roberta""#, "model_type"),
             (r#""is_decoder":true"#, "is_decoder"),
+            (r#""type_vocab_size":0"#, "type_vocab_size"),
+            (r#""hidden_dropout_prob":1.0"#, "`hidden_dropout_prob` is \"1\""),
+            (r#""attention_probs_dropout_prob":-0.1"#, "attention_probs_dropout_prob"),
+            (r#""classifier_dropout":1.5"#, "classifier_dropout"),
         ] {
             let error = BertConfig::parse(format!("{TINY},{extra}}}").as_bytes()).unwrap_err();
             assert!(error.to_string().contains(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_make_no_encoder_are_refused_by_name() {
+        for (sound, broken) in [
+            (r#""vocab_size":9"#, r#""vocab_size":0"#),
+            (r#""hidden_size":8"#, r#""hidden_size":0"#),
+            (r#""num_hidden_layers":1"#, r#""num_hidden_layers":0"#),
+            (r#""num_attention_heads":2"#, r#""num_attention_heads":0"#),
+            (r#""num_attention_heads":2"#, r#""num_attention_heads":3"#),
+            (r#""intermediate_size":16"#, r#""intermediate_size":0"#),
+            (r#""max_position_embeddings":12"#, r#""max_position_embeddings":0"#),
+        ] {
+            let json = format!("{}}}", TINY.replace(sound, broken));
+            let error = BertConfig::parse(json.as_bytes()).unwrap_err().to_string();
+            let field = broken.split('"').nth(1).unwrap();
+            assert!(error.starts_with(&format!("`{field}` is ")), "{error}");
         }
     }
 }

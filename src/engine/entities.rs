@@ -1,98 +1,178 @@
 //! From tag probabilities to entities: the likeliest legal sequence of tags, then its spans.
 
+use crate::labels::{Scheme, decode, encode};
 use crate::text::{Entity, Span};
 
 /// The tag of words outside every entity.
-pub(super) const OUTSIDE: &str = "O";
+const OUTSIDE: &str = "O";
 
-/// The entity type of a tag: what stands behind the first hyphen. `None` for `O` and for tags without a type.
-pub(super) fn kind(tag: &str) -> Option<&str> {
-    tag.split_once('-').map(|(_, kind)| kind)
-}
-
-/// True if `tag` may follow `before` under IOB2: an `I-X` continues a `B-X` or an `I-X`.
-fn follows(before: Option<&str>, tag: &str) -> bool {
-    !tag.starts_with("I-") || before.is_some_and(|before| before != OUTSIDE && kind(before) == kind(tag))
-}
-
-/// The tag of every word: the likeliest sequence without an `I-X` that continues nothing (Viterbi over the words'
-/// probabilities). Label sets that have such tags by design (IOB1, IO: some `I-X` without its `B-X`) are taken word by
-/// word. A word without a piece gets `None`.
-pub(super) fn best_tags(labels: &[String], words: &[Option<Vec<f32>>]) -> Vec<Option<usize>> {
-    let legal_scheme = labels.iter().all(|tag| match tag.strip_prefix("I-") {
-        Some(kind) => labels.iter().any(|other| other.strip_prefix("B-") == Some(kind)),
-        None => true,
-    });
-    if !legal_scheme {
-        return words.iter().map(|word| word.as_deref().and_then(best)).collect();
-    }
-    let seen: Vec<(usize, &Vec<f32>)> =
-        words.iter().enumerate().filter_map(|(i, word)| word.as_ref().map(|p| (i, p))).collect();
-    let log = |p: f32| f64::from(p.max(1e-30)).ln();
-    let mut scores: Vec<f64> = Vec::new();
-    let mut back: Vec<Vec<usize>> = Vec::with_capacity(seen.len());
-    for (step, (_, probabilities)) in seen.iter().enumerate() {
-        let mut next = Vec::with_capacity(labels.len());
-        let mut from = Vec::with_capacity(labels.len());
-        for (tag, label) in labels.iter().enumerate() {
-            let (origin, score) = if step == 0 {
-                (0, if follows(None, label) { 0.0 } else { f64::NEG_INFINITY })
-            } else {
-                (0..labels.len())
-                    .filter(|&before| follows(Some(&labels[before]), label))
-                    .map(|before| (before, scores[before]))
-                    .reduce(|best, other| if other.1 > best.1 { other } else { best })
-                    .unwrap_or((0, f64::NEG_INFINITY))
-            };
-            next.push(score + log(probabilities[tag]));
-            from.push(origin);
-        }
-        scores = next;
-        back.push(from);
-    }
-    let mut tags = vec![None; words.len()];
-    let last = (0..scores.len()).reduce(|best, tag| if scores[tag] > scores[best] { tag } else { best });
-    if let Some(mut tag) = last {
-        for (step, (word, _)) in seen.iter().enumerate().rev() {
-            tags[*word] = Some(tag);
-            tag = back[step][tag];
-        }
-    }
-    tags
-}
-
-fn best(probabilities: &[f32]) -> Option<usize> {
-    (0..probabilities.len()).reduce(|best, i| if probabilities[i] > probabilities[best] { i } else { best })
-}
-
-/// Entities of a tagged sentence, in bytes, scored by the mean probability of their words' tags.
+/// The tags of a model: what its labels stand for and which may follow which.
 ///
-/// A word continues an entity if its tag is an `I-` of the same type; anything else with a type begins one.
-pub(super) fn entities(
-    labels: &[String],
-    tags: &[Option<usize>],
-    probabilities: &[Option<Vec<f32>>],
-    words: &[Span],
-) -> Vec<Entity> {
-    let mut found: Vec<(Entity, f32)> = Vec::new();
-    let mut open = false;
-    for ((tag, word), probabilities) in tags.iter().zip(words).zip(probabilities) {
-        let Some((tag, p)) = tag.zip(probabilities.as_ref()) else { continue };
-        let Some(kind) = kind(&labels[tag]) else {
-            open = false;
-            continue;
+/// IOB1, IOB2, BIOES (or BILOU, BMES) and types without marks (IO) are told apart by the labels alone, marks before the
+/// type (`B-PER`) or behind it (`PER-B`). IOB1 and IO forbid nothing: an entity begins wherever its type does. A set
+/// with every `B-` is read as IOB2.
+pub(super) struct TagSet {
+    /// Per label `O`, or `B-`, `I-`, `E-` or `S-` and a type.
+    tags: Vec<String>,
+    kinds: Vec<String>,
+    /// Per label those that may stand before it, ascending.
+    before: Vec<Vec<usize>>,
+    begins: Vec<bool>,
+    closes: Vec<bool>,
+}
+
+/// What one label stands for: `B`, `I`, `E`, `S` or `O`, and the entity type.
+type Tag<'a> = (char, &'a str);
+
+impl TagSet {
+    /// Reads a model's labels.
+    pub(super) fn new(labels: &[String]) -> Self {
+        let read = meanings(labels);
+        let mut sorted = read.clone();
+        sorted.sort_unstable_by_key(|&(mark, kind)| (kind, mark));
+        let name = |&(mark, kind): &Tag| match mark {
+            'O' => OUTSIDE.to_owned(),
+            _ => format!("{mark}-{kind}"),
         };
-        match found.last_mut() {
-            Some((entity, count)) if open && labels[tag].starts_with("I-") && entity.label == kind => {
-                entity.span.end = word.end;
-                entity.score += p[tag];
-                *count += 1.0;
-            }
-            _ => found.push((Entity { label: kind.to_owned(), span: *word, score: p[tag] }, 1.0)),
+        // All tags as one sentence, `B-` before `I-`: an `I-` without its `B-` begins an entity there, as in IOB1.
+        let scheme = Scheme::detect([sorted.iter().map(name).collect::<Vec<_>>().as_slice()]);
+        let has = |mark: char, kind: &str| read.contains(&(mark, kind));
+        // A type that lacks the mark that the scheme asks for makes do with those it has.
+        let begins = |&(mark, kind): &Tag| match mark {
+            'I' | 'E' => scheme == Scheme::Iob1 || !has('B', kind),
+            _ => true,
+        };
+        let closes = |&(mark, kind): &Tag| match mark {
+            'B' => !has('S', kind) || !(has('I', kind) || has('E', kind)),
+            'I' => !has('E', kind),
+            _ => true,
+        };
+        let continues = |before: &Tag, now: &Tag| {
+            matches!((before.0, now.0), ('B' | 'I', 'I' | 'E')) && before.1 == now.1
+        };
+        let legal = |before: &Tag, now: &Tag| continues(before, now) || closes(before) && begins(now);
+        let predecessors = |now: &Tag| (0..read.len()).filter(|&before| legal(&read[before], now)).collect();
+        let mut kinds: Vec<String> =
+            sorted.iter().filter(|(mark, _)| *mark != 'O').map(|(_, kind)| (*kind).to_owned()).collect();
+        kinds.dedup();
+        Self {
+            tags: read.iter().map(name).collect(),
+            kinds,
+            before: read.iter().map(predecessors).collect(),
+            begins: read.iter().map(begins).collect(),
+            closes: read.iter().map(closes).collect(),
         }
-        open = true;
     }
-    found.into_iter().map(|(entity, count)| Entity { score: entity.score / count, ..entity }).collect()
+
+    /// The entity types, sorted.
+    pub(super) fn kinds(&self) -> &[String] {
+        &self.kinds
+    }
+
+    /// The label of every word: the likeliest legal sequence (Viterbi over the words' probabilities). A word without a
+    /// piece gets `None`.
+    pub(super) fn best(&self, words: &[Option<Vec<f32>>]) -> Vec<Option<usize>> {
+        let seen: Vec<(usize, &Vec<f32>)> =
+            words.iter().enumerate().filter_map(|(i, word)| word.as_ref().map(|p| (i, p))).collect();
+        let log = |p: f32| f64::from(p.max(1e-30)).ln();
+        let mut scores: Vec<f64> = Vec::new();
+        let mut back: Vec<Vec<usize>> = Vec::with_capacity(seen.len());
+        for (step, (_, probabilities)) in seen.iter().enumerate() {
+            let mut next = Vec::with_capacity(self.tags.len());
+            let mut from = Vec::with_capacity(self.tags.len());
+            for tag in 0..self.tags.len() {
+                let (origin, score) = if step == 0 {
+                    (0, if self.begins[tag] { 0.0 } else { f64::NEG_INFINITY })
+                } else {
+                    let before = self.before[tag].iter().map(|&before| (before, scores[before]));
+                    let best = before.reduce(|best, other| if other.1 > best.1 { other } else { best });
+                    best.unwrap_or((0, f64::NEG_INFINITY))
+                };
+                next.push(score + log(probabilities[tag]));
+                from.push(origin);
+            }
+            scores = next;
+            back.push(from);
+        }
+        let mut best = vec![None; words.len()];
+        let last = (0..scores.len()).filter(|&tag| self.closes[tag]);
+        if let Some(mut tag) = last.reduce(|best, tag| if scores[tag] > scores[best] { tag } else { best }) {
+            for (step, (word, _)) in seen.iter().enumerate().rev() {
+                best[*word] = Some(tag);
+                tag = back[step][tag];
+            }
+        }
+        best
+    }
+
+    /// Entities of a labelled sentence, in bytes, scored by the mean probability of their words' labels; and the same
+    /// entities as one IOB2 tag per word.
+    ///
+    /// A word without a label is passed over: an entity may go on behind it.
+    pub(super) fn entities(
+        &self,
+        labels: &[Option<usize>],
+        probabilities: &[Option<Vec<f32>>],
+        words: &[Span],
+    ) -> (Vec<Entity>, Vec<String>) {
+        let labelled = labels.iter().zip(probabilities).enumerate();
+        let seen: Vec<(usize, usize, f32)> = labelled
+            .filter_map(|(word, (label, p))| label.zip(p.as_ref()).map(|(label, p)| (word, label, p[label])))
+            .collect();
+        let spans = decode(&seen.iter().map(|&(_, label, _)| &self.tags[label]).collect::<Vec<_>>());
+        let mut tags = vec![OUTSIDE.to_owned(); words.len()];
+        for (&(word, ..), tag) in seen.iter().zip(encode(&spans, seen.len())) {
+            tags[word] = tag;
+        }
+        let entities = spans.into_iter().map(|found| {
+            let (start, end) = (seen[found.start].0, seen[found.end - 1].0);
+            let total: f32 = seen[found.start..found.end].iter().map(|(.., p)| p).sum();
+            Entity {
+                label: found.label,
+                span: Span::new(words[start].start, words[end].end),
+                score: total / (found.end - found.start) as f32,
+            }
+        });
+        (entities.collect(), tags)
+    }
+}
+
+/// What every label stands for. Where no label has a `B` or `I`, all but `O` are types, each as if behind an `I-`; else
+/// a label without a mark stands for its type if another names that type, and for nothing (`[CLS]`, `X`) if not.
+fn meanings(labels: &[String]) -> Vec<Tag<'_>> {
+    let styles: [fn(&str) -> Option<Tag<'_>>; 3] = [
+        |label| label.split_once('-').and_then(|(letters, kind)| marked(letters, kind)),
+        |label| label.rsplit_once('-').and_then(|(kind, letters)| marked(letters, kind)),
+        |label| marked(label, "_"), // as seqeval names the type of a bare mark
+    ];
+    let fit =
+        |style: &fn(&str) -> Option<Tag<'_>>| labels.iter().filter(|label| style(label).is_some()).count();
+    // The first of equals.
+    let style = styles.into_iter().reduce(|best, style| if fit(&style) > fit(&best) { style } else { best });
+    let read: Vec<Option<Tag>> = labels.iter().map(|label| style.and_then(|style| style(label))).collect();
+    let has_marks = read.iter().flatten().any(|(mark, _)| matches!(mark, 'B' | 'I'));
+    let names_type = |label: &str| read.iter().flatten().any(|(_, kind)| *kind == label);
+    let pairs = labels.iter().zip(&read);
+    pairs
+        .map(|(label, tag)| match tag {
+            _ if label == OUTSIDE => ('O', ""),
+            Some(tag) if has_marks => *tag,
+            _ if !has_marks || names_type(label) => ('I', label.as_str()),
+            _ => ('O', ""),
+        })
+        .collect()
+}
+
+/// The mark that a letter names: `M`, `L` and `U` are what BMES and BILOU call `I`, `E` and `S`.
+fn marked<'a>(letter: &str, kind: &'a str) -> Option<Tag<'a>> {
+    let mark = match letter {
+        "B" => 'B',
+        "I" | "M" => 'I',
+        "E" | "L" => 'E',
+        "S" | "U" => 'S',
+        _ => return None,
+    };
+    (!kind.is_empty()).then_some((mark, kind))
 }
 
 #[cfg(test)]
@@ -100,58 +180,125 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn labels(names: &[&str]) -> Vec<String> {
-        names.iter().map(|n| (*n).to_owned()).collect()
+    fn set(names: &[&str]) -> TagSet {
+        TagSet::new(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())
     }
 
     fn spans(n: usize) -> Vec<Span> {
         (0..n).map(|i| Span::new(2 * i, 2 * i + 1)).collect()
     }
 
+    /// IOB2 tags of words whose likeliest labels are `line`.
+    fn iob2(names: &[&str], line: &str) -> String {
+        let certain = |label: &str| {
+            let at = names.iter().position(|name| *name == label).unwrap();
+            Some((0..names.len()).map(|i| if i == at { 0.9 } else { 0.1 / names.len() as f32 }).collect())
+        };
+        let words: Vec<Option<Vec<f32>>> = line.split(' ').map(certain).collect();
+        let set = set(names);
+        let (entities, tags) = set.entities(&set.best(&words), &words, &spans(words.len()));
+        assert_eq!(entities.len(), decode(&tags).len());
+        tags.join(" ")
+    }
+
     #[test]
     fn an_orphan_continuation_is_resolved_by_the_whole_sequence() {
-        let labels = labels(&["O", "B-PER", "I-PER"]);
+        let set = set(&["O", "B-PER", "I-PER"]);
         // Word by word: O, I-PER; together B-PER, I-PER is likelier than O, B-PER.
         let words = vec![Some(vec![0.5, 0.4, 0.1]), Some(vec![0.05, 0.05, 0.9])];
-        let tags = best_tags(&labels, &words);
-        assert_eq!(tags, [Some(1), Some(2)]);
-        let found = entities(&labels, &tags, &words, &spans(2));
+        let best = set.best(&words);
+        assert_eq!(best, [Some(1), Some(2)]);
+        let (found, tags) = set.entities(&best, &words, &spans(2));
         assert_eq!((found.len(), found[0].span), (1, Span::new(0, 3)));
         assert!((found[0].score - 0.65).abs() < 1e-6);
+        assert_eq!(tags, ["B-PER", "I-PER"]);
     }
 
     #[test]
     fn touching_entities_of_one_type_stay_two() {
-        let labels = labels(&["O", "B-LOC", "I-LOC"]);
-        let words = vec![Some(vec![0.0, 1.0, 0.0]), Some(vec![0.0, 1.0, 0.0]), Some(vec![0.0, 0.0, 1.0])];
-        let found = entities(&labels, &best_tags(&labels, &words), &words, &spans(3));
-        assert_eq!(found.iter().map(|e| e.span).collect::<Vec<_>>(), [Span::new(0, 1), Span::new(2, 5)]);
+        assert_eq!(iob2(&["O", "B-LOC", "I-LOC"], "B-LOC B-LOC I-LOC"), "B-LOC B-LOC I-LOC");
     }
 
     #[test]
-    fn a_scheme_without_b_tags_is_read_word_by_word() {
-        let labels = labels(&["O", "I-PER"]);
-        let words = vec![Some(vec![0.1, 0.9]), Some(vec![0.2, 0.8]), Some(vec![0.9, 0.1])];
-        let found = entities(&labels, &best_tags(&labels, &words), &words, &spans(3));
-        assert_eq!(found[0].span, Span::new(0, 3));
+    fn an_entity_goes_on_behind_a_word_without_a_piece() {
+        let set = set(&["O", "B-PER", "I-PER"]);
+        let words = vec![Some(vec![0.0, 1.0, 0.0]), None, Some(vec![0.0, 0.0, 1.0])];
+        let (found, tags) = set.entities(&set.best(&words), &words, &spans(3));
+        assert_eq!((found.len(), found[0].span), (1, Span::new(0, 5)));
+        assert_eq!(tags, ["B-PER", "O", "I-PER"]);
+    }
+
+    #[test]
+    fn last_and_single_words_of_bioes_and_its_kin_are_understood() {
+        let bioes = ["O", "B-PER", "I-PER", "E-PER", "S-PER", "B-LOC", "I-LOC", "E-LOC", "S-LOC"];
+        assert_eq!(iob2(&bioes, "B-PER E-PER S-PER O S-LOC"), "B-PER I-PER B-PER O B-LOC");
+        assert_eq!(iob2(&bioes, "B-PER I-PER E-PER B-PER E-PER"), "B-PER I-PER I-PER B-PER I-PER");
+        let bilou = ["O", "B-PER", "I-PER", "L-PER", "U-PER"];
+        assert_eq!(iob2(&bilou, "B-PER L-PER U-PER O"), "B-PER I-PER B-PER O");
+        assert_eq!(iob2(&["B-P", "M-P", "E-P", "S-P", "O"], "B-P M-P E-P S-P"), "B-P I-P I-P B-P");
+        // Without single words in the set a first word may stand alone.
+        assert_eq!(iob2(&["O", "B-PER", "I-PER", "E-PER"], "B-PER O"), "B-PER O");
+    }
+
+    #[test]
+    fn an_unfinished_bioes_entity_is_resolved_by_the_whole_sequence() {
+        let set = set(&["O", "B-PER", "E-PER", "S-PER"]);
+        // Word by word: B-PER, O, which leaves the entity open.
+        let words = vec![Some(vec![0.1, 0.5, 0.0, 0.4]), Some(vec![0.9, 0.0, 0.1, 0.0])];
+        assert_eq!(set.best(&words), [Some(3), Some(0)]);
+        assert_eq!(set.best(&words[..1]), [Some(3)]);
+    }
+
+    #[test]
+    fn an_entity_of_iob1_or_io_begins_without_b() {
+        assert_eq!(iob2(&["O", "I-PER", "I-LOC"], "I-PER I-PER I-LOC O"), "B-PER I-PER B-LOC O");
+        let iob1 = ["O", "I-PER", "I-LOC", "B-LOC"];
+        assert_eq!(iob2(&iob1, "I-LOC B-LOC I-LOC I-PER"), "B-LOC B-LOC I-LOC B-PER");
+    }
+
+    #[test]
+    fn types_without_marks_are_entities() {
+        assert_eq!(iob2(&["O", "PER", "LOC"], "PER PER O LOC PER"), "B-PER I-PER O B-LOC B-PER");
+        assert_eq!(set(&["O", "PER", "E-mail"]).kinds(), ["E-mail", "PER"]);
+        assert_eq!(iob2(&["O", "B", "I"], "B I B O"), "B-_ I-_ B-_ O");
+    }
+
+    #[test]
+    fn marks_may_stand_behind_the_type() {
+        let suffixed = ["O", "PER-B", "PER-I", "B-LOC-B"];
+        assert_eq!(iob2(&suffixed, "PER-B PER-I PER-B O"), "B-PER I-PER B-PER O");
+        assert_eq!(set(&suffixed).kinds(), ["B-LOC", "PER"]);
+        assert_eq!(iob2(&["O", "PER-S", "PER-B", "PER-E"], "PER-B PER-E PER-S"), "B-PER I-PER B-PER");
+    }
+
+    #[test]
+    fn labels_that_are_no_tags_stay_outside_beside_tags() {
+        assert_eq!(iob2(&["O", "B-PER", "I-PER", "[CLS]", "X"], "[CLS] B-PER X B-PER"), "O B-PER O B-PER");
     }
 
     proptest! {
         #[test]
         fn any_probabilities_give_a_legal_sequence_and_ordered_entities(
-            words in prop::collection::vec(prop::option::of(prop::collection::vec(0.0f32..1.0, 5)), 0..20)
+            words in prop::collection::vec(prop::option::of(prop::collection::vec(0.0f32..1.0, 5)), 0..20),
+            names in prop::sample::select(vec![
+                ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+                ["O", "B-PER", "I-PER", "E-PER", "S-PER"],
+                ["O", "I-PER", "PER", "LOC-B", "B-LOC"],
+            ]),
         ) {
-            let labels = labels(&["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]);
-            let tags = best_tags(&labels, &words);
-            let mut before = None;
-            for (tag, word) in tags.iter().zip(&words) {
+            let set = set(&names);
+            let best = set.best(&words);
+            let mut before: Option<usize> = None;
+            for (tag, word) in best.iter().zip(&words) {
                 prop_assert_eq!(tag.is_some(), word.is_some());
-                if let Some(tag) = tag {
-                    prop_assert!(follows(before, &labels[*tag]));
-                    before = Some(&labels[*tag]);
+                if let Some(tag) = *tag {
+                    prop_assert!(before.map_or(set.begins[tag], |before| set.before[tag].contains(&before)));
+                    before = Some(tag);
                 }
             }
-            let found = entities(&labels, &tags, &words, &spans(words.len()));
+            prop_assert!(before.is_none_or(|last| set.closes[last]));
+            let (found, tags) = set.entities(&best, &words, &spans(words.len()));
+            prop_assert_eq!(tags.len(), words.len());
             prop_assert!(found.windows(2).all(|pair| pair[0].span.end <= pair[1].span.start));
             prop_assert!(found.iter().all(|e| (0.0..=1.0).contains(&e.score)));
         }

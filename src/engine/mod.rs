@@ -12,6 +12,7 @@ use crate::head::Activation;
 use crate::text::Span;
 use crate::tokens::{TokenizerError, Window, casing_classes, first_pieces, split_words, windows};
 use candle_core::Device;
+use entities::TagSet;
 use std::ops::Range;
 use std::path::Path;
 
@@ -58,6 +59,12 @@ pub enum EngineError {
     /// The tensor library failed.
     #[error("the encoder failed: {0}")]
     Tensor(#[from] candle_core::Error),
+    /// The encoder gave a logit that is NaN or infinite, from which nothing can be concluded.
+    #[error("the {head} head gives logits that are no finite numbers; the model's weights are damaged")]
+    NotFinite {
+        /// Which head: `sentence` or `token`.
+        head: &'static str,
+    },
 }
 
 /// A bundle ready to answer.
@@ -65,7 +72,7 @@ pub struct Engine {
     bundle: Bundle,
     network: Network,
     device: Device,
-    entity_labels: Vec<String>,
+    tag_set: TagSet,
     threads: usize,
 }
 
@@ -105,15 +112,9 @@ impl Engine {
     pub fn new(bundle: Bundle) -> Result<Self, EngineError> {
         let device = Device::Cpu;
         let network = bundle.network(&device)?;
-        let mut entity_labels: Vec<String> = bundle
-            .description
-            .token()
-            .map(|task| task.labels.iter().filter_map(|tag| entities::kind(tag)).map(str::to_owned).collect())
-            .unwrap_or_default();
-        entity_labels.sort();
-        entity_labels.dedup();
+        let tag_set = TagSet::new(bundle.description.token().map_or(&[], |task| &task.labels));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { bundle, network, device, entity_labels, threads })
+        Ok(Self { bundle, network, device, tag_set, threads })
     }
 
     /// The same engine on another number of threads, at least one. Answers do not depend on it.
@@ -138,7 +139,7 @@ impl Engine {
 
     /// Entity types the token head knows, sorted; empty without a token head.
     pub fn entity_labels(&self) -> &[String] {
-        &self.entity_labels
+        self.tag_set.kinds()
     }
 
     /// Answers for every input, in input order, however they were batched. No inputs, no answers; an empty text is scored
@@ -219,6 +220,7 @@ impl Engine {
         let mut answers: Vec<Answer> = batch.iter().map(|_| Answer::default()).collect();
         if let Some(logits) = logits.sentence {
             for (answer, logits) in answers.iter_mut().zip(logits.to_vec2::<f32>()?) {
+                finite("sentence", &logits)?;
                 answer.sentence = logits;
             }
         }
@@ -228,6 +230,7 @@ impl Engine {
             {
                 logits.truncate(prefix.len() + read.len());
                 answer.token = logits.split_off(prefix.len());
+                answer.token.iter().try_for_each(|logits| finite("token", logits))?;
             }
         }
         Ok(answers)
@@ -243,7 +246,7 @@ impl Engine {
             prediction.scores = task.activation.apply(&scaled);
             prediction.labels = decide(task.activation, &prediction.scores, &task.thresholds);
         }
-        if let Some(task) = self.bundle.description.token().filter(|_| tasks.ner()) {
+        if self.bundle.description.token().is_some() && tasks.ner() {
             let pieces = prepared.windows.iter().zip(answers).flat_map(|(window, answer)| {
                 window.decide.clone().map(|piece| &answer.token[piece - window.read.start])
             });
@@ -253,16 +256,17 @@ impl Engine {
                 .iter()
                 .map(|piece| piece.map(|piece| Activation::Softmax.apply(pieces[piece])))
                 .collect();
-            let tags = entities::best_tags(&task.labels, &words);
-            let found = entities::entities(&task.labels, &tags, &words, &prepared.words);
+            let (found, tags) = self.tag_set.entities(&self.tag_set.best(&words), &words, &prepared.words);
             prediction.entities = Some(found);
-            prediction.tags = tags
-                .iter()
-                .map(|tag| tag.map_or_else(|| entities::OUTSIDE.to_owned(), |tag| task.labels[tag].clone()))
-                .collect();
+            prediction.tags = tags;
         }
         prediction
     }
+}
+
+/// Refuses NaN, which a comparison would silently pass over.
+fn finite(head: &'static str, logits: &[f32]) -> Result<(), EngineError> {
+    if logits.iter().all(|x| x.is_finite()) { Ok(()) } else { Err(EngineError::NotFinite { head }) }
 }
 
 /// The labels that apply: under sigmoid those at or above their thresholds, under softmax the likeliest (the first of
@@ -280,11 +284,29 @@ fn decide(activation: Activation, scores: &[f32], thresholds: &[f32]) -> Vec<usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundle::{Weights, testing::tiny_bundle};
 
     #[test]
     fn a_threshold_is_met_at_equality_and_softmax_has_one_winner() {
         assert_eq!(decide(Activation::Sigmoid, &[0.5, 0.4, 0.9], &[0.5, 0.5, 0.5]), [0, 2]);
         assert_eq!(decide(Activation::Softmax, &[0.4, 0.4, 0.2], &[0.5; 3]), [0]);
         assert!(decide(Activation::Softmax, &[], &[]).is_empty());
+    }
+
+    #[test]
+    fn logits_that_are_no_numbers_are_an_error_and_not_a_confident_no() {
+        use candle_core::Tensor;
+        for (tensor, head) in
+            [("heads.stance.classifier.bias", "sentence"), ("heads.entities.classifier.bias", "token")]
+        {
+            let bundle = tiny_bundle();
+            let mut tensors = bundle.weights.tensors().clone();
+            let nan = Tensor::full(f32::NAN, 3, &Device::Cpu).unwrap();
+            tensors.insert(tensor.to_owned(), nan);
+            let bundle = bundle.with(bundle.description.clone(), Weights::from_tensors(tensors));
+            let engine = Engine::new(bundle).unwrap();
+            let error = engine.predict(&[Input { text: "a b", words: None }], Tasks::Both).unwrap_err();
+            assert!(matches!(error, EngineError::NotFinite { head: found } if found == head), "{error}");
+        }
     }
 }

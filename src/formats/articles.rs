@@ -10,7 +10,9 @@ struct Article {
     sentences: Vec<Sentence>,
 }
 
+// A key that is not known is refused in what carries the gold: misspelt, it would pass as "not annotated".
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Sentence {
     text: String,
     #[serde(default)]
@@ -20,7 +22,8 @@ struct Sentence {
 }
 
 #[derive(Deserialize)]
-struct Entity {
+#[serde(deny_unknown_fields)]
+pub(super) struct Entity {
     start: usize,
     end: usize,
     label: String,
@@ -67,7 +70,7 @@ pub fn read_articles(path: &Path) -> Result<Vec<GoldSentence>, FormatError> {
 }
 
 /// Entities in bytes, in order, checked against the text.
-fn spans(text: &str, entities: Vec<Entity>) -> Result<Vec<GoldEntity>, String> {
+pub(super) fn spans(text: &str, entities: Vec<Entity>) -> Result<Vec<GoldEntity>, String> {
     let mut bytes: Vec<usize> = text.char_indices().map(|(i, _)| i).collect();
     bytes.push(text.len());
     let mut found = Vec::with_capacity(entities.len());
@@ -137,6 +140,10 @@ mod tests {
                 "overlap",
             ),
             ("\n{\"id\":\"a\",\"sentences\":[{\"text\":\" \"}]}".to_owned(), "empty"),
+            (
+                "\n{\"id\":\"a\",\"sentences\":[{\"text\":\"a\",\"entites\":[]}]}".to_owned(),
+                "unknown field `entites`",
+            ),
         ];
         for (content, expected) in cases {
             let (_folder, path) = file(&content);

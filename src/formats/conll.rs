@@ -15,19 +15,19 @@ pub fn read_conll(path: &Path) -> Result<Vec<GoldSentence>, FormatError> {
     let mut sentence = Sentence::default();
     for line in lines(path)? {
         let (number, line) = line?;
-        let mut columns = line.split_whitespace();
+        let mut columns = columns(&line);
         let Some(word) = columns.next() else {
             gold.extend(std::mem::take(&mut sentence).finish());
             continue;
         };
+        if word == "-DOCSTART-" {
+            continue;
+        }
         let Some(tag) = columns.next_back() else {
             let reason =
                 format!("\"{word}\" stands alone; a line is a word, a tab and its tag (such as B-PER or O)");
             return Err(FormatError::Line { path: path.to_owned(), line: number, reason });
         };
-        if word == "-DOCSTART-" {
-            continue;
-        }
         if tag != "O"
             && !matches!(tag.split_once('-'), Some(("B" | "I" | "E" | "S" | "L" | "U", kind)) if !kind.is_empty())
         {
@@ -38,6 +38,13 @@ pub fn read_conll(path: &Path) -> Result<Vec<GoldSentence>, FormatError> {
     }
     gold.extend(sentence.finish());
     Ok(gold)
+}
+
+/// Columns are separated by tabs if there is one, else by spaces; other white space (a no-break space in a number) is part
+/// of a word.
+fn columns(line: &str) -> impl DoubleEndedIterator<Item = &str> {
+    let tabs = line.contains('\t');
+    line.split(move |c| c == '\t' || c == ' ' && !tabs).filter(|column| !column.trim().is_empty())
 }
 
 #[derive(Default)]
@@ -93,6 +100,16 @@ mod tests {
             (Some("New York"), "LOC")
         );
         assert_eq!(gold[0].words.as_ref().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn only_the_separator_of_the_line_cuts_it() {
+        let (_folder, path) = file("-DOCSTART-\n\n10\u{a0}000\tO\nNew York\tB-LOC\n");
+        let gold = read_conll(&path).unwrap();
+        assert_eq!(
+            (gold[0].text.as_str(), gold[0].words.as_ref().unwrap().len()),
+            ("10\u{a0}000 New York", 2)
+        );
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use super::articles::{Entity, spans};
 use super::{FormatError, lines};
 use crate::labels::GoldSentence;
 use serde::Deserialize;
@@ -10,6 +11,8 @@ struct Record {
     article: Option<String>,
     #[serde(default, alias = "labels", alias = "label")]
     stance: Option<OneOrMany>,
+    #[serde(default)]
+    entities: Option<Vec<Entity>>,
 }
 
 #[derive(Deserialize)]
@@ -20,7 +23,8 @@ enum OneOrMany {
 }
 
 /// Reads labelled sentences, one a line: `{"text", "stance": []}`, where `stance` may also be called `labels` or `label`
-/// and be a single string, with an optional `article`.
+/// and be a single string, with an optional `article` and optional `entities` as in [`super::read_articles`]. A record has
+/// labels, entities or both; other fields are passed over.
 ///
 /// # Errors
 /// If the file cannot be read, or with file and line if a record is not JSON, has no text or no labels.
@@ -37,21 +41,18 @@ pub fn read_sentences(path: &Path) -> Result<Vec<GoldSentence>, FormatError> {
         if record.text.trim().is_empty() {
             return Err(fail("the text is empty".into()));
         }
+        let entities = record.entities.map(|found| spans(&record.text, found)).transpose().map_err(fail)?;
         let labels = match record.stance {
-            Some(OneOrMany::One(label)) => vec![label],
-            Some(OneOrMany::Many(labels)) => labels,
+            Some(OneOrMany::One(label)) => Some(vec![label]),
+            Some(OneOrMany::Many(labels)) => Some(labels),
+            None if entities.is_some() => None,
             None => {
-                return Err(fail(
-                    "the record has no `stance`, `labels` or `label`; none of them is written []".into(),
-                ));
+                let reason = "the record has no `stance`, `labels` or `label`; none of them is written []";
+                return Err(fail(reason.into()));
             }
         };
-        gold.push(GoldSentence {
-            article: record.article,
-            text: record.text,
-            labels: Some(labels),
-            ..GoldSentence::default()
-        });
+        let words = None;
+        gold.push(GoldSentence { article: record.article, text: record.text, words, labels, entities });
     }
     Ok(gold)
 }
@@ -69,6 +70,17 @@ mod tests {
         let gold = read_sentences(&path).unwrap();
         assert_eq!(gold[0].labels, Some(vec!["x".into(), "y".into()]));
         assert_eq!((gold[0].article.as_deref(), gold[1].labels.clone()), (Some("n"), Some(vec!["x".into()])));
+    }
+
+    #[test]
+    fn entities_may_stand_beside_or_in_place_of_labels() {
+        let entity = r#"[{"start":3,"end":7,"label":"LOC","text":"Lima"}]"#;
+        let (_folder, path) = file(format!("{{\"text\":\"In Lima\",\"entities\":{entity}}}"));
+        let gold = read_sentences(&path).unwrap();
+        assert_eq!((gold[0].labels.is_none(), gold[0].entities.as_ref().unwrap().len()), (true, 1));
+        let (_folder, path) =
+            file(format!("{{\"text\":\"Of Lima\",\"entities\":{}}}", entity.replace('3', "2")));
+        assert!(read_sentences(&path).unwrap_err().to_string().contains("the text has \" Lima\" there"));
     }
 
     #[test]

@@ -23,14 +23,21 @@ impl<W: Write> Report for CsvReport<W> {
         let cells = cells(record)?;
         if !self.begun {
             self.begun = true;
-            self.out.write_record(cells.iter().map(|(column, _)| column))?;
+            self.out.write_record(cells.iter().map(|(column, _)| column)).map_err(io_error)?;
         }
-        self.out.write_record(cells.iter().map(|(_, value)| value))?;
-        Ok(())
+        self.out.write_record(cells.iter().map(|(_, value)| value)).map_err(io_error)
     }
 
     fn flush(&mut self) -> Result<()> {
         self.out.flush()
+    }
+}
+
+/// The error of the writer itself: `csv` hides its kind, and a broken pipe must be known as one.
+fn io_error(error: csv::Error) -> std::io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => std::io::Error::other(format!("{other:?}")),
     }
 }
 

@@ -26,7 +26,7 @@ pub struct SentenceRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entities: Option<Vec<EntityRecord>>,
     /// The input record's other fields.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "nothing")]
     pub fields: Option<Map<String, Value>>,
 }
 
@@ -75,7 +75,8 @@ impl<'a> Origin<'a> {
     ) -> SentenceRecord {
         self.sentences += 1;
         let slice = |span: Span| span.of(text).unwrap_or_default().to_owned();
-        let (start, end) = self.offsets.of(span);
+        // Offsets rise, or every sentence would be counted from the start of the text again.
+        let start = self.offsets.at(span.start);
         let mut name = |entity: &Entity| {
             let place = entity.span.shifted(span.start);
             let (start, end) = self.offsets.of(place);
@@ -88,6 +89,7 @@ impl<'a> Origin<'a> {
             }
         };
         let entities = prediction.entities.as_ref().map(|found| found.iter().map(&mut name).collect());
+        let end = self.offsets.at(span.end);
         let judged = !prediction.scores.is_empty();
         let scores = || labels.iter().cloned().zip(prediction.scores.iter().copied()).collect();
         SentenceRecord {
@@ -102,6 +104,11 @@ impl<'a> Origin<'a> {
             fields: None,
         }
     }
+}
+
+/// True for a record that has no other fields: JSON leaves them out, CSV has a cell for them.
+fn nothing(fields: &Option<Map<String, Value>>) -> bool {
+    fields.as_ref().is_none_or(Map::is_empty)
 }
 
 /// A probability with six decimals: more are noise in f32.

@@ -10,6 +10,8 @@ use crate::bundle::Weights;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{Result as IoResult, Write};
 use std::path::Path;
 
 /// Where a run stands.
@@ -36,7 +38,12 @@ struct State {
 const STATE: &str = "state.json";
 const TENSORS: &str = "tensors.safetensors";
 
-/// Writes a checkpoint beside the last one and then puts it in its place, so that there is always a whole one.
+/// Extension of the folder that a checkpoint is written to, and of the one that holds the last while they change places.
+const NEXT: &str = "next";
+const OLD: &str = "old";
+
+/// Writes a checkpoint beside the last one and then puts it in its place. From the first on there is always a whole one
+/// on disk, under one of the three names that [`load`] looks at.
 pub(super) fn save(
     folder: &Path,
     fingerprint: &str,
@@ -71,42 +78,67 @@ pub(super) fn save(
         stopping: progress.stopping.clone(),
         averaged: progress.average.as_ref().map_or(0, |a| a.count),
     };
-    let next = folder.with_extension("next");
-    let write = || -> Result<(), std::io::Error> {
-        if next.exists() {
-            std::fs::remove_dir_all(&next)?;
+    let (next, old) = (folder.with_extension(NEXT), folder.with_extension(OLD));
+    let write = || -> IoResult<()> {
+        // After a cut, `next` or `old` may be the only whole one: it becomes the last before anything is removed.
+        if whole(folder).is_none()
+            && let Some(last) = [&next, &old].into_iter().find(|place| whole(place).is_some())
+        {
+            remove(folder)?;
+            std::fs::rename(last, folder)?;
         }
+        remove(&next)?;
         std::fs::create_dir_all(&next)?;
         candle_core::safetensors::save(&tensors, next.join(TENSORS)).map_err(std::io::Error::other)?;
-        std::fs::write(next.join(STATE), serde_json::to_vec_pretty(&state)?)?;
+        File::options().write(true).open(next.join(TENSORS))?.sync_all()?;
+        // Last, and after the tensors have reached the disk: where it can be read, the checkpoint is whole.
+        let mut file = File::create(next.join(STATE))?;
+        file.write_all(&serde_json::to_vec_pretty(&state)?)?;
+        file.sync_all()?;
+        sync_folder(&next)?;
+        remove(&old)?;
         if folder.exists() {
-            std::fs::remove_dir_all(folder)?;
+            std::fs::rename(folder, &old)?;
         }
-        std::fs::rename(&next, folder)
+        std::fs::rename(&next, folder)?;
+        folder.parent().map_or(Ok(()), sync_folder)?;
+        remove(&old)
     };
     write().map_err(|e| fail(folder, &e))
 }
 
-/// Reads the checkpoint in `folder` into parameters and optimiser; `None` if there is none.
+/// The state of a checkpoint that was written to its end.
+fn whole(folder: &Path) -> Option<State> {
+    serde_json::from_slice(&std::fs::read(folder.join(STATE)).ok()?).ok()
+}
+
+fn remove(folder: &Path) -> IoResult<()> {
+    if folder.exists() { std::fs::remove_dir_all(folder) } else { Ok(()) }
+}
+
+/// Brings the names in a folder to the disk.
+fn sync_folder(folder: &Path) -> IoResult<()> {
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    // Elsewhere folders cannot be opened, and names are kept by the journal.
+    if cfg!(unix) { File::open(here)?.sync_all() } else { Ok(()) }
+}
+
+/// Reads the checkpoint in `folder` into parameters and optimiser, or the one that a cut has left beside it; `None` if
+/// there is none.
 pub(super) fn load(
     folder: &Path,
     fingerprint: &str,
     parameters: &Parameters,
     optimizer: &mut Optimizer,
 ) -> Result<Option<(Progress, Weights)>, TrainingError> {
-    // A cut between removing the old and renaming the new leaves the new one under its first name.
-    let next = folder.with_extension("next");
-    let folder =
-        if !folder.join(STATE).exists() && next.join(STATE).exists() { next.as_path() } else { folder };
-    let path = folder.join(STATE);
-    if !path.exists() {
-        return Ok(None);
-    }
+    let places = [folder.to_owned(), folder.with_extension(NEXT), folder.with_extension(OLD)];
+    let Some((folder, state)) = places.iter().find_map(|place| Some((place.as_path(), whole(place)?))) else {
+        return match folder.join(STATE) {
+            path if path.exists() => Err(TrainingError::Checkpoint { path, reason: "it is damaged".into() }),
+            _ => Ok(None),
+        };
+    };
     let fail = |reason: String| TrainingError::Checkpoint { path: folder.join(TENSORS), reason };
-    let json = std::fs::read(&path)
-        .map_err(|e| TrainingError::Checkpoint { path: path.clone(), reason: e.to_string() })?;
-    let state: State = serde_json::from_slice(&json)
-        .map_err(|e| TrainingError::Checkpoint { path: path.clone(), reason: e.to_string() })?;
     if state.fingerprint != fingerprint {
         let reason = format!("it was made with\n  {}\nand this run has\n  {fingerprint}", state.fingerprint);
         return Err(TrainingError::ForeignCheckpoint { folder: folder.to_owned(), reason });
@@ -130,4 +162,79 @@ pub(super) fn load(
     let average = (state.averaged > 0).then_some(Average { count: state.averaged, means });
     let progress = Progress { epoch: state.epoch, batch: state.batch, stopping: state.stopping, average };
     Ok(Some((progress, Weights::from_tensors(best))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::TrainingConfig;
+    use std::fs;
+
+    /// Writes, or reads, a checkpoint of one tensor.
+    struct Run {
+        parameters: Parameters,
+        optimizer: Optimizer,
+    }
+
+    impl Run {
+        fn new() -> Self {
+            let tensor = Tensor::zeros(2, candle_core::DType::F32, &Device::Cpu).unwrap();
+            let weights = Weights::from_tensors([("bert.x.bias".to_owned(), tensor)].into());
+            let parameters = Parameters::new(&weights).unwrap();
+            let optimizer = Optimizer::new(&parameters, &TrainingConfig::default(), 1);
+            Self { parameters, optimizer }
+        }
+
+        fn save(&mut self, folder: &Path, step: usize) {
+            self.optimizer.step = step;
+            let best = self.parameters.snapshot().unwrap();
+            save(folder, "", &self.parameters, &self.optimizer, &Progress::default(), &best).unwrap();
+        }
+
+        /// The step that a new run would go on from.
+        fn load(folder: &Path) -> Option<usize> {
+            let mut run = Self::new();
+            load(folder, "", &run.parameters, &mut run.optimizer).unwrap().map(|_| run.optimizer.step)
+        }
+    }
+
+    #[test]
+    fn a_cut_at_any_point_of_saving_leaves_a_whole_checkpoint() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("checkpoint");
+        let (next, old) = (folder.with_extension(NEXT), folder.with_extension(OLD));
+        assert_eq!(Run::load(&folder), None);
+
+        fs::create_dir(&next).unwrap();
+        fs::write(next.join(STATE), "{\"finger").unwrap();
+        assert_eq!(Run::load(&folder), None, "the first was cut while it was written");
+
+        let mut run = Run::new();
+        run.save(&folder, 1);
+        assert_eq!(Run::load(&folder), Some(1));
+        assert!(!next.exists() && !old.exists());
+
+        fs::rename(&folder, &old).unwrap();
+        assert_eq!(Run::load(&folder), Some(1), "the last is out of its place, the next not yet in it");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(STATE), "").unwrap();
+        assert_eq!(Run::load(&folder), Some(1), "the file under the right name is damaged");
+
+        run.save(&folder, 2);
+        assert_eq!(Run::load(&folder), Some(2));
+        fs::rename(&folder, &next).unwrap();
+        assert_eq!(Run::load(&folder), Some(2));
+        run.save(&folder, 3);
+        assert_eq!(Run::load(&folder), Some(3));
+        assert!(!next.exists() && !old.exists());
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let mut run = Run::new();
+        fs::write(home.path().join(STATE), "{").unwrap();
+        let error = load(home.path(), "", &run.parameters, &mut run.optimizer).unwrap_err();
+        assert!(error.to_string().contains("state.json: it is damaged"), "{error}");
+    }
 }

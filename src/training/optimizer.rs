@@ -134,7 +134,7 @@ fn rate_factor(name: &str, config: &TrainingConfig, layers: usize) -> f64 {
     let layer =
         name.split_once("encoder.layer.").and_then(|(_, rest)| rest.split('.').next()?.parse::<usize>().ok());
     let below = match layer {
-        Some(layer) => layers - 1 - layer,
+        Some(layer) => layers.saturating_sub(1 + layer),
         None => layers,
     };
     config.layer_decay.powi(below as i32)
@@ -259,6 +259,8 @@ mod tests {
         assert_eq!(factor("bert.embeddings.casing_embeddings.weight"), 4.0);
         assert_eq!(factor("bert.encoder.layer.5.output.dense.weight"), 1.0);
         assert_eq!(factor("bert.encoder.layer.0.output.dense.weight"), 0.5f64.powi(5));
+        // Checkpoints may hold more layers than their configuration counts.
+        assert_eq!(factor("bert.encoder.layer.6.output.dense.weight"), 1.0);
         assert_eq!(factor("bert.embeddings.word_embeddings.weight"), 0.5f64.powi(6));
     }
 

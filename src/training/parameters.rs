@@ -6,7 +6,8 @@ use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, HashMap};
 
 /// Weights to start from: the encoder of `base`, and new tensors for the heads and the casing embedding of `description`
-/// where `base` has none of the right shape.
+/// where `base` has none of the right shape. A pooler is taken from a head of another name if need be: HF checkpoints have
+/// one that belongs to no head of ours.
 ///
 /// New matrices are normal with the configuration's `initializer_range`, new biases 0, as in HF; the casing embedding
 /// starts at 0, so that the encoder starts as it was.
@@ -21,7 +22,12 @@ pub fn initial_weights(base: &Bundle, description: &Description, seed: u64) -> R
         }
     }
     for (number, (name, shape)) in Network::new_tensors(&base.config, description).into_iter().enumerate() {
-        let known = base.weights.tensors().get(&name).filter(|t| t.dims() == shape);
+        let fits = |tensor: &&Tensor| tensor.dims() == shape;
+        let known = base.weights.tensors().get(&name).filter(fits).or_else(|| {
+            let pooler = &name[name.find(".pooler.")?..];
+            let others = base.weights.tensors().iter().filter(|(other, _)| other.ends_with(pooler));
+            others.map(|(_, tensor)| tensor).find(fits)
+        });
         let tensor = match known {
             Some(tensor) => tensor.clone(),
             None => {
@@ -74,5 +80,30 @@ impl Parameters {
     pub(super) fn snapshot(&self) -> Result<Weights> {
         let tensors = self.0.iter().map(|p| Ok((p.name.clone(), p.var.as_detached_tensor().copy()?)));
         Ok(Weights::from_tensors(tensors.collect::<Result<_>>()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::testing::tiny_bundle;
+    use crate::head::Pooling;
+
+    #[test]
+    fn a_pretrained_pooler_is_kept_under_the_name_of_our_head() {
+        let base = tiny_bundle();
+        let width = base.config.hidden_size;
+        let mut tensors = base.weights.tensors().clone();
+        let full = |value: f32, shape: &[usize]| Tensor::full(value, shape, &Device::Cpu).unwrap();
+        tensors.insert("heads.sequence.pooler.weight".into(), full(0.25, &[width, width]));
+        tensors.insert("heads.sequence.pooler.bias".into(), full(0.5, &[width + 1]));
+        let mut description = base.description.clone();
+        description.sentence_mut().expect("a sentence head").pooling = Pooling::Pooler;
+        let base = base.with(base.description.clone(), Weights::from_tensors(tensors));
+        let weights = initial_weights(&base, &description, 1).unwrap();
+        let values = |name: &str| weights.tensors()[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values("heads.stance.pooler.weight"), vec![0.25; width * width]);
+        assert_eq!(values("heads.stance.pooler.bias"), vec![0.0; width], "of another shape, so new");
+        assert!(!weights.tensors().contains_key("heads.sequence.pooler.weight"));
     }
 }

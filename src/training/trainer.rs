@@ -61,8 +61,8 @@ pub struct StepReport {
 pub struct EpochReport {
     /// Epoch, from 1.
     pub epoch: usize,
-    /// Development score, higher is better.
-    pub score: f64,
+    /// Development score, higher is better; `None` if there was nothing to score.
+    pub score: Option<f64>,
     /// Whether it is the best so far.
     pub best: bool,
 }
@@ -74,16 +74,16 @@ pub enum Event {
     Resumed(usize),
     /// A step is done.
     Step(StepReport),
-    /// An epoch is done and scored.
+    /// An epoch is done, and scored if there is something to score.
     Epoch(EpochReport),
 }
 
 /// What a run leaves.
 pub struct Outcome {
-    /// The weights with the best development score.
+    /// The weights with the best development score, or the last ones if nothing was scored.
     pub weights: Weights,
-    /// Their score.
-    pub score: f64,
+    /// Their score; `None` if nothing was scored.
+    pub score: Option<f64>,
     /// The epoch they are of, from 1.
     pub epoch: usize,
     /// Optimiser steps made.
@@ -108,14 +108,15 @@ struct Counts {
 impl Trainer<'_> {
     /// Trains, and gives back the weights that `score` likes best.
     ///
-    /// `score` is called at the end of every epoch with the weights as they would be saved; higher is better.
+    /// `score` is called at the end of every epoch with the weights as they would be saved; higher is better. Where it
+    /// has nothing to score it says `None`: then the weights of the last epoch are given back, and nothing stops early.
     /// If a checkpoint is found, the run goes on from it.
     ///
     /// # Errors
     /// If a setting is out of range, there is nothing to learn, the loss diverges, or a checkpoint cannot be used.
     pub fn run(
         &self,
-        score: &mut dyn FnMut(&Weights) -> Result<f64, TrainingError>,
+        score: &mut dyn FnMut(&Weights) -> Result<Option<f64>, TrainingError>,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Outcome, TrainingError> {
         self.config.validate()?;
@@ -168,12 +169,7 @@ impl Trainer<'_> {
             }
         }
         let stopping = &progress.stopping;
-        Ok(Outcome {
-            weights: best,
-            score: stopping.best.unwrap_or(f64::NAN),
-            epoch: stopping.best_epoch,
-            steps: optimizer.step,
-        })
+        Ok(Outcome { weights: best, score: stopping.best, epoch: stopping.best_epoch, steps: optimizer.step })
     }
 
     /// Everything a checkpoint depends on, as text.
@@ -436,9 +432,10 @@ fn token_targets(examples: &[&Example], tokens: usize) -> TensorResult<Option<(T
 mod tests {
     use super::*;
     use crate::bundle::testing::tiny_bundle;
+    use crate::head::Pooling;
     use crate::labels::{GoldEntity, GoldSentence};
     use crate::text::Span;
-    use crate::training::{ExampleSource, examples};
+    use crate::training::{ExampleSource, examples, initial_weights};
 
     fn data(bundle: &Bundle) -> Vec<Example> {
         let texts = [
@@ -500,7 +497,7 @@ mod tests {
             trainer.run(
                 &mut |_| {
                     epoch += 1.0;
-                    Ok(epoch)
+                    Ok(Some(epoch))
                 },
                 &mut |event| {
                     if let Event::Step(report) = event {
@@ -528,11 +525,20 @@ mod tests {
 
     #[test]
     fn every_parameter_has_a_gradient_after_one_step() {
-        let bundle = tiny_bundle();
-        let data = data(&bundle);
+        for pooling in [Pooling::Mean, Pooling::Pooler] {
+            let bundle = tiny_bundle();
+            let mut description = bundle.description.clone();
+            description.sentence_mut().expect("a sentence head").pooling = pooling;
+            let weights = initial_weights(&bundle, &description, 1).unwrap();
+            assert_every_parameter_has_a_gradient(&bundle.with(description, weights));
+        }
+    }
+
+    fn assert_every_parameter_has_a_gradient(bundle: &Bundle) {
+        let data = data(bundle);
         let config = config();
         let trainer = Trainer {
-            bundle: &bundle,
+            bundle,
             examples: &data,
             config: &config,
             checkpoints: None,
@@ -611,8 +617,38 @@ mod tests {
             checkpoint_every: 0,
             fingerprint: String::new(),
         };
-        let error = trainer.run(&mut |_| Ok(0.0), &mut |_| {}).err().expect("refused");
+        let error = trainer.run(&mut |_| Ok(None), &mut |_| {}).err().expect("refused");
         assert!(matches!(error, TrainingError::ForeignCheckpoint { .. }), "{error}");
+    }
+
+    #[test]
+    fn without_a_score_the_last_epoch_wins_and_none_is_made_up() {
+        let bundle = tiny_bundle();
+        let data = data(&bundle);
+        let config = TrainingConfig { patience: 1, ..config() };
+        let trainer = Trainer {
+            bundle: &bundle,
+            examples: &data,
+            config: &config,
+            checkpoints: None,
+            checkpoint_every: 0,
+            fingerprint: String::new(),
+        };
+        let mut scores = Vec::new();
+        let mut observe = |event| {
+            if let Event::Epoch(report) = event {
+                scores.push((report.score, report.best));
+            }
+        };
+        let mut last = Vec::new();
+        let mut keep = |weights: &Weights| {
+            last = bits(weights);
+            Ok(None)
+        };
+        let outcome = trainer.run(&mut keep, &mut observe).unwrap();
+        assert_eq!(scores, [(None, true); 3]);
+        assert_eq!((outcome.epoch, outcome.score), (3, None));
+        assert_eq!(bits(&outcome.weights), last);
     }
 
     #[test]
@@ -639,7 +675,7 @@ mod tests {
                     norms.push((report.loss, report.norm));
                 }
             };
-            trainer.run(&mut |_| Ok(0.0), &mut observe).unwrap();
+            trainer.run(&mut |_| Ok(None), &mut observe).unwrap();
             norms[0]
         };
         let (one, three) = (losses(1), losses(3));

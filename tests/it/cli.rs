@@ -115,6 +115,40 @@ fn json_lines_are_recognised_and_keep_their_name_and_fields() {
 }
 
 #[test]
+fn piped_json_lines_are_recognised_however_long_the_first_is() {
+    let mut command = undertone();
+    let long = "The envoy may leave. ".repeat(1000);
+    command.args(["classify", "--no-split", "-m"]).arg(sentence_model()).write_stdin(format!(
+        "\u{feff}{{\"id\":\"a\",\"text\":{long:?}}}\n{{\"id\":\"b\",\"text\":\"Two.\"}}\n"
+    ));
+    let records = records(&succeeds(&mut command));
+    assert_eq!(records.iter().map(|r| r["id"].as_str().unwrap()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(records[0]["text"], long.trim_end());
+}
+
+#[test]
+fn kept_fields_have_a_cell_in_every_row() {
+    let mut command = undertone();
+    command
+        .args(["classify", "--keep-fields", "--format", "csv", "-m"])
+        .arg(sentence_model())
+        .write_stdin("{\"text\":\"One.\",\"desk\":\"world\"}\n{\"text\":\"Two.\"}\n");
+    let out = succeeds(&mut command);
+    let last: Vec<&str> = out.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+    assert_eq!(last, ["fields", "\"{\"\"desk\"\":\"\"world\"\"}\"", "{}"]);
+}
+
+#[test]
+fn an_output_that_is_no_file_is_refused_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    for target in [folder.path(), Path::new("/dev/null")] {
+        let mut command = undertone();
+        command.args(["classify", "-m"]).arg(sentence_model()).arg("-o").arg(target).write_stdin("One.");
+        command.assert().code(2).stderr(contains("is no file"));
+    }
+}
+
+#[test]
 fn a_csv_goes_in_and_a_csv_comes_out() {
     let mut command = undertone();
     command
@@ -221,13 +255,15 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let path = folder.path().join("many.txt");
     fs::write(&path, text).unwrap();
     let program = assert_cmd::cargo::cargo_bin("undertone");
-    let script = format!(
-        "set -o pipefail; '{}' classify --input-format lines -m '{}' '{}' | head -n 1 >/dev/null",
-        program.display(),
-        sentence_model().display(),
-        path.display()
-    );
-    Command::new("bash").args(["-c", &script]).assert().success().stderr("");
+    for format in ["jsonl", "csv", "table"] {
+        let script = format!(
+            "set -o pipefail; '{}' classify --input-format lines -f {format} -m '{}' '{}' | head -n 1 >/dev/null",
+            program.display(),
+            sentence_model().display(),
+            path.display()
+        );
+        Command::new("bash").args(["-c", &script]).assert().success().stderr("");
+    }
 }
 
 #[test]
@@ -312,4 +348,105 @@ fn a_malformed_data_file_is_named_with_its_line() {
     let mut command = undertone();
     command.args(["evaluate", "-m"]).arg(sentence_model()).arg(&path);
     command.assert().code(1).stderr(contains("data.jsonl:2: "));
+}
+
+/// `undertone train` with these settings into that folder.
+fn train_into(settings: &Path, output: &Path) -> Command {
+    let mut command = undertone();
+    command.args(["train", "-q", "--config"]).arg(settings).arg("-o").arg(output);
+    command
+}
+
+/// Changes one place of a settings file.
+fn change(settings: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(settings).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(settings, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn training_without_development_gold_keeps_the_last_epoch_and_makes_up_no_score() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let text = fs::read_to_string(&settings).unwrap();
+    let (start, dev) = text.split_once("[[dev]]").unwrap();
+    for (name, dev) in [("none", String::new()), ("unused", format!("[[dev]]{dev}labels = false\n"))] {
+        fs::write(&settings, format!("{start}{dev}")).unwrap();
+        let output = folder.path().join(name);
+        // What was left by a run that this one does not go on from.
+        fs::create_dir(&output).unwrap();
+        fs::write(output.join("metrics.jsonl"), "{\"event\":\"step\",\"step\":1}\n").unwrap();
+        train_into(&settings, &output)
+            .assert()
+            .success()
+            .stderr(contains("epoch 3 of 3, no development sentences"));
+        let events = records(&fs::read_to_string(output.join("metrics.jsonl")).unwrap());
+        assert_eq!(events.iter().filter(|e| e["event"] == "step").count(), 24);
+        assert!(events.iter().filter(|e| e["event"] == "epoch").all(|e| e["score"].is_null()));
+        let text = fs::read_to_string(output.join("undertone.json")).unwrap();
+        let training = &serde_json::from_str::<Value>(&text).unwrap()["training"];
+        assert_eq!(training["epoch"], 3);
+        assert!(training["development_score"].is_null());
+        assert_eq!(training["base_sha256"].as_str().unwrap().len(), 64);
+        let hidden = fs::read_dir(&output).unwrap().map(|e| e.unwrap().file_name());
+        assert!(hidden.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+    }
+}
+
+#[test]
+fn a_run_goes_on_only_under_the_recipe_it_was_begun_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let output = folder.path().join("out");
+    train_into(&settings, &output).assert().success();
+    let original = fs::read_to_string(&settings).unwrap();
+    for (from, to) in [
+        ("[\"condemnation\", \"speculation\"]", "[\"speculation\", \"condemnation\"]"),
+        ("storage = \"f32\"", "casing = true"),
+        ("storage = \"f32\"", "window = 64"),
+        ("storage = \"f32\"", "pooling = \"pooler\""),
+        ("[[dev]]", "weight = 2.0\n[[dev]]"),
+    ] {
+        fs::write(&settings, &original).unwrap();
+        change(&settings, from, to);
+        train_into(&settings, &output).assert().failure().stderr(contains("is of another run"));
+    }
+    // How it is stored does not change what was learnt.
+    fs::write(&settings, &original).unwrap();
+    change(&settings, "storage = \"f32\"", "storage = \"int8\"");
+    train_into(&settings, &output).assert().success();
+    let events = records(&fs::read_to_string(output.join("metrics.jsonl")).unwrap());
+    assert_eq!(events.last().unwrap()["event"], "resumed");
+    assert_eq!(events.iter().filter(|e| e["event"] == "step").count(), 24);
+}
+
+#[test]
+fn a_model_that_no_run_of_ours_has_made_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    for name in ["model.safetensors", "config.json"] {
+        let output = folder.path().join(name).with_extension("folder");
+        fs::create_dir(&output).unwrap();
+        fs::write(output.join(name), "theirs").unwrap();
+        train_into(&settings, &output).assert().code(2).stderr(contains("would be overwritten"));
+        assert_eq!(fs::read_dir(&output).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(output.join(name)).unwrap(), "theirs");
+    }
+}
+
+#[test]
+fn a_label_that_no_head_knows_is_named_with_its_file_before_training_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let dev = folder.path().join("dev.jsonl");
+    fs::write(&dev, "{\"text\":\"they met\",\"stance\":[\"speculaton\"]}\n").unwrap();
+    let text = fs::read_to_string(&settings).unwrap();
+    let (start, _) = text.split_once("[[dev]]").unwrap();
+    fs::write(&settings, format!("{start}[[dev]]\npath = {dev:?}\n")).unwrap();
+    let output = folder.path().join("out");
+    train_into(&settings, &output)
+        .assert()
+        .code(2)
+        .stderr(contains("dev.jsonl: the label \"speculaton\"").and(contains("condemnation, speculation")));
+    assert!(!output.exists());
 }

@@ -69,7 +69,7 @@ fn a_sentence_longer_than_the_window_is_read_to_its_end() {
     command.args(["analyze", "--no-split"]).write_stdin(long);
     let found = records(&succeeds(&mut command));
     assert_eq!(found.len(), 1);
-    assert_eq!(stance(&found, "strongly condemn"), ["condemnation"]);
+    assert!(stance(&found, "strongly condemn").contains(&"condemnation".to_owned()));
     let names = found[0]["entities"].as_array().unwrap();
     assert_eq!(names.last().unwrap()["text"], "Peru");
 }

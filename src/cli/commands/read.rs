@@ -58,11 +58,16 @@ enum OnError {
 
 /// Sentences that are read before the engine is asked: enough to batch well, few enough to keep memory flat.
 const LOOK_AHEAD: usize = 1024;
+/// Bytes of text that count as a sentence, where sentences are longer or there are none.
+const BYTES_PER_SENTENCE: usize = 256;
 
 /// Reads every input and writes a record a sentence.
 pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
     let ReadArgs { input, output, model, offsets, keep_fields, on_error, rejects, threads } = args;
     let inputs = input.resolve()?;
+    if rejects.is_some() && rejects == output.output {
+        return Err(misuse("--output and --rejects name the same file"));
+    }
     let mut rejects = Rejects::open(rejects, on_error)?;
     let output = output.open()?;
     let mut engine = Engine::open(model.as_deref())?;
@@ -77,6 +82,7 @@ pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
     let tasks = possible(tasks, &engine)?;
     let mut writer = Writer { engine: &engine, tasks, unit, keep_fields, output, sentences: 0, length: 0 };
     let mut ahead: Vec<Document> = Vec::new();
+    let mut load = 0;
     for documents in inputs.documents() {
         let documents = match documents {
             Ok(documents) => documents,
@@ -88,15 +94,19 @@ pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
         };
         for document in documents {
             match document {
-                Ok(document) => ahead.push(document),
+                Ok(document) => {
+                    load += document.sentences.len().max(document.text.len() / BYTES_PER_SENTENCE).max(1);
+                    ahead.push(document);
+                }
                 Err(bad) => {
                     // What came before it is written first: an error then stands where it happened.
                     writer.write(&mut ahead)?;
                     rejects.record(bad)?;
                 }
             }
-            if ahead.iter().map(|d| d.sentences.len().max(1)).sum::<usize>() >= LOOK_AHEAD {
+            if load >= LOOK_AHEAD {
                 writer.write(&mut ahead)?;
+                load = 0;
             }
         }
     }
@@ -142,30 +152,37 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Predicts and writes the documents, and forgets them.
     fn write(&mut self, documents: &mut Vec<Document>) -> anyhow::Result<()> {
-        let slice = |d: &Document, i: usize| d.sentences[i].of(&d.text).unwrap_or_default().to_owned();
-        let texts: Vec<String> =
-            documents.iter().flat_map(|d| (0..d.sentences.len()).map(move |i| slice(d, i))).collect();
-        let inputs: Vec<Input> = texts.iter().map(|text| Input { text, words: None }).collect();
-        let mut predictions = self.engine.predict(&inputs, self.tasks)?.into_iter();
-        for document in documents.drain(..) {
-            let Document { id, text, sentences, continues, fields } = document;
+        let inputs: Vec<Input> = documents
+            .iter()
+            .flat_map(|d| d.sentences.iter().map(|span| span.of(&d.text).unwrap_or_default()))
+            .map(|text| Input { text, words: None })
+            .collect();
+        // One article may have more sentences than fit the look-ahead: it is predicted as it is written.
+        let mut predictions =
+            inputs.chunks(LOOK_AHEAD).flat_map(|inputs| match self.engine.predict(inputs, self.tasks) {
+                Ok(predictions) => predictions.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            });
+        for Document { id, text, sentences, continues, fields } in documents.iter() {
             if !continues {
                 (self.sentences, self.length) = (0, 0);
             }
             let mut origin = Origin {
-                id: &id,
+                id,
                 sentences: self.sentences,
                 length: self.length,
-                offsets: Offsets::new(&text, self.unit),
+                offsets: Offsets::new(text, self.unit),
             };
-            for (span, prediction) in sentences.into_iter().zip(&mut predictions) {
-                let mut record = origin.record(&text, span, &prediction, self.engine.labels());
-                record.fields = (self.keep_fields && !fields.is_empty()).then(|| fields.clone());
+            for (&span, prediction) in sentences.iter().zip(&mut predictions) {
+                let mut record = origin.record(text, span, &prediction?, self.engine.labels());
+                record.fields = self.keep_fields.then(|| fields.clone());
                 self.output.report.sentence(&record)?;
             }
             self.sentences = origin.sentences;
-            self.length += self.unit.measure(&text);
+            self.length += self.unit.measure(text);
         }
+        drop(predictions);
+        documents.clear();
         Ok(self.output.report.flush()?)
     }
 }

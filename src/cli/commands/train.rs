@@ -5,8 +5,9 @@ use crate::cli::{misuse, scoring};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -63,23 +64,27 @@ pub(crate) struct TrainArgs {
 }
 
 pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
-    let recipe = resolve(&args)?;
+    let Settings { recipe, output, checkpoint_every, limit, quiet } = resolve(args)?;
     let storage = recipe.storage()?;
-    let output = recipe
-        .output
-        .clone()
-        .ok_or_else(|| misuse("no output folder: give --output, or `output` in the settings file"))?;
-    let base = Bundle::open(&recipe.base)?;
     let description = recipe.description()?;
+    refuse_foreign(&output)?;
+    let (mut train, train_files) = load_all(&recipe.train, limit, &recipe)?;
+    let (dev, dev_files) = load_all(&recipe.dev, None, &recipe)?;
+    let base = Bundle::open(&recipe.base)?;
     let weights = initial_weights(&base, &description, recipe.training.seed)?;
     let bundle = base.with(description, weights);
+    let teachers = recipe.distill.iter().flat_map(|distill| &distill.teachers);
+    let hashes = Hashes {
+        base: weights_hash(&recipe.base)?,
+        teachers: teachers.map(|folder| weights_hash(folder)).collect::<Result<_, _>>()?,
+        train: train_files,
+        dev: dev_files,
+    };
 
-    let (mut train, hashes) = load_all(&recipe.train, args.limit)?;
     if let Some(Fold { fold: left, of }) = recipe.leave_out {
         train.iter_mut().for_each(|dataset| dataset.sentences.retain(|s| fold(s, of) != left));
     }
     let answers = taught(&recipe, &train)?;
-    let (dev, dev_hashes) = load_all(&recipe.dev, None)?;
     let mut learnt: Vec<Example> = Vec::new();
     let mut cut = 0;
     for ((source, dataset), answers) in recipe.train.iter().zip(&train).zip(&answers) {
@@ -102,14 +107,14 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
         dev.iter().map(|d| d.sentences.len()).sum::<usize>()
     );
     std::fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
-    let mut record = Record::open(&output.join("metrics.jsonl"), args.quiet)?;
+    let mut record = Record::open(&output.join("metrics.jsonl"), quiet)?;
     let trainer = Trainer {
         bundle: &bundle,
         examples: &learnt,
         config: &recipe.training,
         checkpoints: Some(output.join("checkpoint")),
-        checkpoint_every: args.checkpoint_every,
-        fingerprint: serde_json::to_string(&(&hashes, &dev_hashes, &recipe.leave_out, &recipe.distill))?,
+        checkpoint_every,
+        fingerprint: fingerprint(&recipe, &hashes)?,
     };
     let gold = development(&recipe.dev, &dev);
     let mut score = |weights: &Weights| {
@@ -118,54 +123,144 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     };
     let started = Instant::now();
     let outcome = trainer.run(&mut score, &mut |event| record.note(&event))?;
-    record.finish()?;
+    let recorded = record.finish();
 
-    // Saved before it is calibrated: thresholds must suit the weights as they are stored, rounded or not.
-    bundle.with(bundle.description.clone(), outcome.weights).save(&output, storage)?;
-    let mut finished = Bundle::open(&output)?;
+    // Stored before it is calibrated, out of sight: thresholds must suit the weights as they are stored, rounded or not.
+    let stored = tempfile::Builder::new().prefix(".uncalibrated").tempdir_in(&output)?;
+    bundle.with(bundle.description.clone(), outcome.weights).save(stored.path(), storage)?;
+    let mut finished = Bundle::open(stored.path())?;
     calibrate(&mut finished, &gold)?;
     finished.description.training = Some(serde_json::json!({
         "undertone": env!("CARGO_PKG_VERSION"),
         "recipe": recipe,
-        "train": hashes,
-        "dev": dev_hashes,
+        "base_sha256": hashes.base,
+        "train": hashes.train,
+        "dev": hashes.dev,
         "epoch": outcome.epoch,
         "steps": outcome.steps,
         "development_score": outcome.score,
     }));
     finished.save(&output, storage)?;
     eprintln!(
-        "{}: epoch {} of {}, development score {:.4}, {:.0} s",
+        "{}: epoch {} of {}, {}, {:.0} s",
         output.display(),
         outcome.epoch,
         recipe.training.epochs,
-        outcome.score,
+        told(outcome.score),
         started.elapsed().as_secs_f64()
     );
+    recorded?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn resolve(args: &TrainArgs) -> anyhow::Result<Recipe> {
-    let TrainArgs { config, output, base, seed, epochs, learning_rate, batch_size, leave_out, .. } = args;
-    let text = std::fs::read_to_string(config).map_err(|e| misuse(format!("{}: {e}", config.display())))?;
+/// A development score in words.
+fn told(score: Option<f64>) -> String {
+    score.map_or_else(
+        || "no development sentences to score".into(),
+        |score| format!("development score {score:.4}"),
+    )
+}
+
+/// What was typed and the settings file, put together.
+struct Settings {
+    recipe: Recipe,
+    output: PathBuf,
+    checkpoint_every: usize,
+    limit: Option<usize>,
+    quiet: bool,
+}
+
+fn resolve(args: TrainArgs) -> anyhow::Result<Settings> {
+    let TrainArgs {
+        config,
+        output,
+        base,
+        seed,
+        epochs,
+        learning_rate,
+        batch_size,
+        checkpoint_every,
+        limit,
+        leave_out,
+        quiet,
+    } = args;
+    let text = std::fs::read_to_string(&config).map_err(|e| misuse(format!("{}: {e}", config.display())))?;
     let mut recipe: Recipe =
         toml::from_str(&text).map_err(|e| misuse(format!("{}: {e}", config.display())))?;
     recipe.leave_out = leave_out.or(recipe.leave_out);
-    recipe.output = output.clone().or(recipe.output);
-    recipe.base = base.clone().unwrap_or(recipe.base);
+    recipe.output = output.or(recipe.output);
+    recipe.base = base.unwrap_or(recipe.base);
     let training = &mut recipe.training;
     training.seed = seed.unwrap_or(training.seed);
     training.epochs = epochs.unwrap_or(training.epochs);
     training.learning_rate = learning_rate.unwrap_or(training.learning_rate);
     training.batch_size = batch_size.unwrap_or(training.batch_size);
-    training.validate().map_err(|e| misuse(e.to_string()))?;
+    recipe.validate()?;
     if recipe.train.is_empty() {
         return Err(misuse(format!(
             "{}: no training files; give at least one [[train]] with a path",
             config.display()
         )));
     }
-    Ok(recipe)
+    let output = recipe
+        .output
+        .clone()
+        .ok_or_else(|| misuse("no output folder: give --output, or `output` in the settings file"))?;
+    Ok(Settings { recipe, output, checkpoint_every, limit, quiet })
+}
+
+/// Refuses an output folder with a model in it that no run of ours has left there.
+fn refuse_foreign(output: &Path) -> anyhow::Result<()> {
+    let Some(found) =
+        ["model.safetensors", "config.json"].into_iter().find(|name| output.join(name).exists())
+    else {
+        return Ok(());
+    };
+    let checkpoint = ["checkpoint", "checkpoint.next", "checkpoint.old"]
+        .into_iter()
+        .any(|name| output.join(name).join("state.json").exists());
+    if checkpoint || is_metrics(&output.join("metrics.jsonl")) {
+        return Ok(());
+    }
+    Err(misuse(format!(
+        "{} holds `{found}` that was not made by a training run, and would be overwritten\n\nhint: give a new folder with --output",
+        output.display()
+    )))
+}
+
+/// Whether a file is the record of a run.
+fn is_metrics(path: &Path) -> bool {
+    let mut line = String::new();
+    let read = File::open(path).and_then(|file| BufReader::new(file).read_line(&mut line));
+    // An empty one is of a run that was cut before its first step.
+    let is_event =
+        |line: &str| serde_json::from_str(line).is_ok_and(|e: serde_json::Value| e["event"].is_string());
+    read.is_ok_and(|n| n == 0 || is_event(&line))
+}
+
+/// SHA-256 of a model's weights, in hexadecimal.
+fn weights_hash(folder: &Path) -> anyhow::Result<String> {
+    let path = folder.join("model.safetensors");
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What a run learns from, by content.
+#[derive(Serialize)]
+struct Hashes {
+    base: String,
+    teachers: Vec<String>,
+    train: Vec<FileRecord>,
+    dev: Vec<FileRecord>,
+}
+
+/// Everything that training depends on: all settings but where and how the result is stored, and the files' content.
+fn fingerprint(recipe: &Recipe, hashes: &Hashes) -> anyhow::Result<String> {
+    let mut recipe = serde_json::to_value(recipe)?;
+    for name in ["output", "storage"] {
+        recipe.as_object_mut().context("a recipe is a table")?.remove(name);
+    }
+    Ok(serde_json::to_string(&(recipe, hashes))?)
 }
 
 /// What identifies a file that was learnt from.
@@ -176,11 +271,16 @@ struct FileRecord {
     sentences: usize,
 }
 
-/// The files' sentences, and what identifies the files.
-fn load_all(sources: &[Source], limit: Option<usize>) -> anyhow::Result<(Vec<Dataset>, Vec<FileRecord>)> {
+/// The files' sentences, with labels and entity types that the recipe has, and what identifies the files.
+fn load_all(
+    sources: &[Source],
+    limit: Option<usize>,
+    recipe: &Recipe,
+) -> anyhow::Result<(Vec<Dataset>, Vec<FileRecord>)> {
     let mut datasets = Vec::new();
     for source in sources {
         let mut dataset = load(&source.path)?;
+        check_labels(source, &dataset, recipe)?;
         dataset.sentences.truncate(limit.unwrap_or(usize::MAX));
         datasets.push(dataset);
     }
@@ -191,6 +291,25 @@ fn load_all(sources: &[Source], limit: Option<usize>) -> anyhow::Result<(Vec<Dat
     };
     let hashes = datasets.iter().map(record).collect();
     Ok((datasets, hashes))
+}
+
+/// Refuses labels and entity types that the head they are for does not know. Where a head is not trained, nothing is checked.
+fn check_labels(source: &Source, dataset: &Dataset, recipe: &Recipe) -> anyhow::Result<()> {
+    let sentences = &dataset.sentences;
+    let labels = sentences.iter().filter(|_| source.labels).flat_map(|s| s.labels.iter().flatten());
+    let entities = sentences.iter().filter(|_| source.entities).flat_map(|s| s.entities.iter().flatten());
+    let foreign = |name: &&String, known: &[String]| !known.is_empty() && !known.contains(*name);
+    let label = labels.into_iter().find(|name| foreign(name, &recipe.labels));
+    let kind = entities.map(|entity| &entity.label).find(|name| foreign(name, &recipe.entity_types));
+    let (what, name, setting, known) = match (label, kind) {
+        (Some(label), _) => ("label", label, "labels", &recipe.labels),
+        (_, Some(kind)) => ("entity type", kind, "entity_types", &recipe.entity_types),
+        (None, None) => return Ok(()),
+    };
+    let (path, known) = (source.path.display(), known.join(", "));
+    Err(misuse(format!(
+        "{path}: the {what} \"{name}\" is not among the `{setting}` of the settings file: {known}"
+    )))
 }
 
 /// Probabilities of every sentence of a file, where a teacher may answer.
@@ -249,8 +368,9 @@ fn development(sources: &[Source], datasets: &[Dataset]) -> Vec<Vec<GoldSentence
         .collect()
 }
 
-/// Mean over the files and their kinds of gold: macro-F1 at cross-fitted thresholds, and entity F1.
-fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Result<f64> {
+/// Mean over the files and their kinds of gold: macro-F1 at cross-fitted thresholds, and entity F1; `None` where there is
+/// no gold for the heads.
+fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Result<Option<f64>> {
     let engine = Engine::new(bundle.clone())?;
     let mut scores = Vec::new();
     for sentences in gold {
@@ -264,7 +384,7 @@ fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Res
             }
         }
     }
-    Ok(if scores.is_empty() { 0.0 } else { scores.iter().sum::<f64>() / scores.len() as f64 })
+    Ok((!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64))
 }
 
 /// Fits temperature and thresholds on the development sentences that have labels.
@@ -286,6 +406,8 @@ fn calibrate(bundle: &mut Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Result<
 /// The metrics file and the progress bar.
 struct Record {
     file: File,
+    /// Nothing was told yet.
+    fresh: bool,
     bar: ProgressBar,
     failed: Option<std::io::Error>,
     since: Instant,
@@ -301,10 +423,17 @@ impl Record {
         bar.set_draw_target(if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
         let style = ProgressStyle::with_template("{bar:24} step {pos}/{len} {msg} ETA {eta}")?;
         bar.set_style(style);
-        Ok(Self { file, bar, failed: None, since: Instant::now(), examples: 0, loss: 0.0 })
+        Ok(Self { file, fresh: true, bar, failed: None, since: Instant::now(), examples: 0, loss: 0.0 })
     }
 
     fn note(&mut self, event: &Event) {
+        // What an earlier run has told is kept only where this one goes on from it.
+        if std::mem::take(&mut self.fresh)
+            && !matches!(event, Event::Resumed(_))
+            && let Err(error) = self.file.set_len(0)
+        {
+            self.failed.get_or_insert(error);
+        }
         let line = match event {
             Event::Resumed(step) => {
                 self.bar.set_position(*step as u64);
@@ -321,8 +450,8 @@ impl Record {
             }
             Event::Epoch(report) => {
                 let (epoch, score) = (report.epoch, report.score);
-                let best = if report.best { ", the best so far" } else { "" };
-                self.bar.suspend(|| eprintln!("epoch {epoch}: development score {score:.4}{best}"));
+                let best = if report.best && score.is_some() { ", the best so far" } else { "" };
+                self.bar.suspend(|| eprintln!("epoch {epoch}: {}{best}", told(score)));
                 serde_json::json!({"event": "epoch", "epoch": epoch, "score": score, "best": report.best})
             }
         };

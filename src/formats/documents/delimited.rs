@@ -3,14 +3,20 @@ use csv::ByteRecord;
 use serde_json::{Map, Value};
 use std::io::BufRead;
 
-/// Rows under a header, quoted as in RFC 4180.
+/// Rows under a header; comma-separated ones are quoted as in RFC 4180.
 pub(super) fn read(
-    reader: Box<dyn BufRead>,
+    mut reader: Box<dyn BufRead>,
     name: String,
     options: DocumentOptions,
     delimiter: u8,
 ) -> Documents {
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(reader);
+    // The `csv` crate counts the second half of a CR LF with the row behind it.
+    let behind = usize::from(ends_in_crlf(&mut reader));
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .quoting(delimiter == b',')
+        .flexible(true)
+        .from_reader(reader);
     let header = match header(&mut reader, &options) {
         Ok(header) => header,
         Err(reason) => return Box::new(std::iter::once(Err(BadRecord::at(&name, 1, reason, [])))),
@@ -24,7 +30,7 @@ pub(super) fn read(
         match reader.read_byte_record(&mut row) {
             Ok(false) => None,
             Ok(true) => {
-                let line = row.position().map_or(0, |p| p.line() as usize);
+                let line = row.position().map_or(0, |p| p.line() as usize + behind);
                 let document = document(&row, line, &name, &header, &options);
                 Some(document.map_err(|reason| BadRecord::at(&name, line, reason, raw(&row, delimiter))))
             }
@@ -34,6 +40,12 @@ pub(super) fn read(
             }
         }
     }))
+}
+
+/// True if the first line ends in CR LF.
+fn ends_in_crlf(reader: &mut impl BufRead) -> bool {
+    let start = reader.fill_buf().unwrap_or_default();
+    start.iter().position(|&b| b == b'\n').is_some_and(|end| start[..end].ends_with(b"\r"))
 }
 
 /// Column names, checked for the one that holds the text.
@@ -91,7 +103,12 @@ fn document(
 
 /// The row as a line of its format.
 fn raw(row: &ByteRecord, delimiter: u8) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(Vec::new());
+    let quotes = if delimiter == b',' { csv::QuoteStyle::Necessary } else { csv::QuoteStyle::Never };
+    let mut writer = csv::WriterBuilder::new()
+        .delimiter(delimiter)
+        .quote_style(quotes)
+        .flexible(true)
+        .from_writer(Vec::new());
     writer.write_byte_record(row).expect("writing to memory does not fail");
     writer.into_inner().expect("writing to memory does not fail")
 }
@@ -118,6 +135,13 @@ mod tests {
         assert_eq!(bad.to_string(), "in:2: 1 fields where the header names 2");
         assert_eq!(bad.record, b"only\n");
         assert_eq!(sentences(documents[1].as_ref().unwrap()), ["x"]);
+    }
+
+    #[test]
+    fn a_quotation_mark_in_a_tsv_is_part_of_its_value() {
+        let documents = read(InputFormat::Tsv, b"id\ttext\n1\t\"We condemn it.\n2\t\"No,\" he said.\n");
+        let texts: Vec<&str> = documents.iter().map(|d| d.as_ref().unwrap().text.as_str()).collect();
+        assert_eq!(texts, ["\"We condemn it.", "\"No,\" he said."]);
     }
 
     #[test]

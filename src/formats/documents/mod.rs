@@ -34,7 +34,8 @@ pub enum InputFormat {
     Jsonl,
     /// Comma-separated values under a header.
     Csv,
-    /// Tab-separated values under a header.
+    /// Tab-separated values under a header. A quotation mark is part of its value: most TSV files quote nothing, and one
+    /// that stands at the start of a sentence would swallow the rows behind it.
     Tsv,
 }
 
@@ -53,6 +54,7 @@ impl InputFormat {
 
     /// The format that the beginning of an input shows: JSON lines if its first line is a JSON object, else an article.
     pub fn of_content(start: &[u8]) -> Self {
+        let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
         let line = start.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
         let object = |line| serde_json::from_slice::<Map<String, Value>>(line).is_ok();
         if line.is_some_and(object) { Self::Jsonl } else { Self::Text }

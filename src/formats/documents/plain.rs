@@ -21,8 +21,9 @@ pub(super) fn article(mut reader: Box<dyn BufRead>, name: String, split: bool) -
     Box::new(std::iter::once_with(read))
 }
 
-/// Lines that are handed on together.
+/// Lines that are handed on together, if they are not longer than this many bytes.
 const LINES: usize = 1024;
+const BYTES: usize = 1 << 20;
 
 /// One sentence a line, in stretches of the input.
 pub(super) fn lines(mut reader: Box<dyn BufRead>, name: String) -> Documents {
@@ -45,7 +46,7 @@ pub(super) fn lines(mut reader: Box<dyn BufRead>, name: String) -> Documents {
             fields: Map::new(),
         };
         continues = true;
-        while document.sentences.len() < LINES {
+        while document.sentences.len() < LINES && document.text.len() < BYTES {
             let mut bytes = Vec::new();
             line += 1;
             match reader.read_until(b'\n', &mut bytes) {
