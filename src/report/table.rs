@@ -58,8 +58,10 @@ impl<W: Write> Report for TableReport<W> {
             .flatten()
             .map(|entity| format!("{} {}", printable(&entity.text), entity.label))
             .collect();
+        // Nothing wraps to one empty line.
         let names = textwrap::wrap(&names.join(" · "), right)
             .into_iter()
+            .filter(|line| !line.is_empty())
             .map(|line| (line.into_owned(), DIM))
             .collect::<Vec<_>>();
         let lines: Vec<(String, Style)> = sentence.into_iter().chain(names).collect();
