@@ -293,8 +293,8 @@ impl Trainer<'_> {
             losses.sentence = add((cost / counts.sentences)?, self.config.sentence_weight)?;
             if self.config.r_drop > 0.0 {
                 // Only the annotated sentences go through the network again.
-                let rows: Vec<_> = rows.iter().zip(&examples).filter(|(_, e)| e.labels.is_some()).collect();
-                let rows: Vec<_> = rows.into_iter().map(|(row, _)| *row).collect();
+                let known = rows.iter().zip(&examples).filter(|(_, e)| e.labels.is_some());
+                let rows: Vec<_> = known.map(|(&row, _)| row).collect();
                 let annotated = Sequences::new(&rows, self.bundle.config.pad_token_id, casing, &Device::Cpu)?;
                 if let Some(again) = network.forward(&annotated, &pass, true, false)?.sentence {
                     let cost =
@@ -475,6 +475,12 @@ mod tests {
         }
     }
 
+    /// A trainer that keeps no checkpoints.
+    fn trainer<'a>(bundle: &'a Bundle, examples: &'a [Example], config: &'a TrainingConfig) -> Trainer<'a> {
+        let fingerprint = String::new();
+        Trainer { bundle, examples, config, checkpoints: None, checkpoint_every: 0, fingerprint }
+    }
+
     fn run(
         bundle: &Bundle,
         config: &TrainingConfig,
@@ -482,14 +488,7 @@ mod tests {
         stop_after: usize,
     ) -> (Weights, Vec<f64>) {
         let data = data(bundle);
-        let trainer = Trainer {
-            bundle,
-            examples: &data,
-            config,
-            checkpoints: folder,
-            checkpoint_every: 2,
-            fingerprint: String::new(),
-        };
+        let trainer = Trainer { checkpoints: folder, checkpoint_every: 2, ..trainer(bundle, &data, config) };
         let mut losses = Vec::new();
         let mut seen = 0;
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -537,14 +536,7 @@ mod tests {
     fn assert_every_parameter_has_a_gradient(bundle: &Bundle) {
         let data = data(bundle);
         let config = config();
-        let trainer = Trainer {
-            bundle,
-            examples: &data,
-            config: &config,
-            checkpoints: None,
-            checkpoint_every: 0,
-            fingerprint: String::new(),
-        };
+        let trainer = trainer(bundle, &data, &config);
         let parameters = Parameters::new(&bundle.weights).unwrap();
         let network = Network::load(parameters.builder(), &bundle.config, &bundle.description).unwrap();
         let batch: Vec<usize> = (0..data.len()).collect();
@@ -609,14 +601,7 @@ mod tests {
         run(&bundle, &config(), Some(path.clone()), 3);
         let data = data(&bundle);
         let other = TrainingConfig { learning_rate: 2e-2, ..config() };
-        let trainer = Trainer {
-            bundle: &bundle,
-            examples: &data,
-            config: &other,
-            checkpoints: Some(path),
-            checkpoint_every: 0,
-            fingerprint: String::new(),
-        };
+        let trainer = Trainer { checkpoints: Some(path), ..trainer(&bundle, &data, &other) };
         let error = trainer.run(&mut |_| Ok(None), &mut |_| {}).err().expect("refused");
         assert!(matches!(error, TrainingError::ForeignCheckpoint { .. }), "{error}");
     }
@@ -626,14 +611,7 @@ mod tests {
         let bundle = tiny_bundle();
         let data = data(&bundle);
         let config = TrainingConfig { patience: 1, ..config() };
-        let trainer = Trainer {
-            bundle: &bundle,
-            examples: &data,
-            config: &config,
-            checkpoints: None,
-            checkpoint_every: 0,
-            fingerprint: String::new(),
-        };
+        let trainer = trainer(&bundle, &data, &config);
         let mut scores = Vec::new();
         let mut observe = |event| {
             if let Event::Epoch(report) = event {
@@ -661,14 +639,7 @@ mod tests {
         still.config.attention_probs_dropout_prob = 0.0;
         let losses = |shards| {
             let config = TrainingConfig { shards, ..config() };
-            let trainer = Trainer {
-                bundle: &still,
-                examples: &data,
-                config: &config,
-                checkpoints: None,
-                checkpoint_every: 0,
-                fingerprint: String::new(),
-            };
+            let trainer = trainer(&still, &data, &config);
             let mut norms = Vec::new();
             let mut observe = |event| {
                 if let Event::Step(report) = event {

@@ -36,7 +36,7 @@ pub(crate) fn records(jsonl: &str) -> Vec<Value> {
 }
 
 /// What stands in a text under a record's offsets, counted in code points.
-fn under(text: &str, record: &Value) -> String {
+pub(crate) fn under(text: &str, record: &Value) -> String {
     let at = |key: &str| record[key].as_u64().expect("an offset") as usize;
     text.chars().skip(at("start")).take(at("end") - at("start")).collect()
 }

@@ -1,6 +1,6 @@
 //! The model inside the program, on the article that ships with the repository.
 
-use crate::cli::{records, root, succeeds, undertone};
+use crate::cli::{records, root, succeeds, under, undertone};
 use serde_json::Value;
 
 fn analyze(text: &str) -> Vec<Value> {
@@ -38,12 +38,8 @@ fn the_article_that_ships_is_read_as_a_person_reads_it() {
         assert!(names.contains(&expected), "{expected:?} is not among {names:?}");
     }
     for record in &found {
-        let part = |r: &Value| {
-            let at = |key: &str| r[key].as_u64().unwrap() as usize;
-            text.chars().skip(at("start")).take(at("end") - at("start")).collect::<String>()
-        };
-        assert_eq!(record["text"], part(record));
-        assert!(record["entities"].as_array().unwrap().iter().all(|e| e["text"] == part(e)));
+        assert_eq!(record["text"], under(&text, record));
+        assert!(record["entities"].as_array().unwrap().iter().all(|e| e["text"] == under(&text, e)));
     }
 }
 

@@ -80,37 +80,38 @@ pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
         Unit::Utf16 => OffsetUnit::Utf16,
     };
     let tasks = possible(tasks, &engine)?;
-    let mut writer = Writer { engine: &engine, tasks, unit, keep_fields, output, sentences: 0, length: 0 };
-    let mut ahead: Vec<Document> = Vec::new();
-    let mut load = 0;
+    let mut writer = Writer {
+        engine: &engine,
+        tasks,
+        unit,
+        keep_fields,
+        output,
+        ahead: Vec::new(),
+        load: 0,
+        sentences: 0,
+        length: 0,
+    };
     for documents in inputs.documents() {
         let documents = match documents {
             Ok(documents) => documents,
             Err(error) => {
-                writer.write(&mut ahead)?;
+                writer.write()?;
                 rejects.input(error)?;
                 continue;
             }
         };
         for document in documents {
             match document {
-                Ok(document) => {
-                    load += document.sentences.len().max(document.text.len() / BYTES_PER_SENTENCE).max(1);
-                    ahead.push(document);
-                }
+                Ok(document) => writer.push(document)?,
                 Err(bad) => {
                     // What came before it is written first: an error then stands where it happened.
-                    writer.write(&mut ahead)?;
+                    writer.write()?;
                     rejects.record(bad)?;
                 }
             }
-            if load >= LOOK_AHEAD {
-                writer.write(&mut ahead)?;
-                load = 0;
-            }
         }
     }
-    writer.write(&mut ahead)?;
+    writer.write()?;
     writer.output.finish()?;
     rejects.finish()
 }
@@ -143,6 +144,9 @@ struct Writer<'a> {
     unit: OffsetUnit,
     keep_fields: bool,
     output: Output,
+    /// Documents that are read and not yet written, and what they weigh, in sentences.
+    ahead: Vec<Document>,
+    load: usize,
     /// Sentences of the text that the last document belongs to, so far.
     sentences: usize,
     /// Length of that text so far, in the unit of offsets.
@@ -150,8 +154,17 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Predicts and writes the documents, and forgets them.
-    fn write(&mut self, documents: &mut Vec<Document>) -> anyhow::Result<()> {
+    /// Takes a document, and writes when there is enough to batch.
+    fn push(&mut self, document: Document) -> anyhow::Result<()> {
+        self.load += document.sentences.len().max(document.text.len() / BYTES_PER_SENTENCE).max(1);
+        self.ahead.push(document);
+        if self.load >= LOOK_AHEAD { self.write() } else { Ok(()) }
+    }
+
+    /// Predicts and writes the documents that were taken.
+    fn write(&mut self) -> anyhow::Result<()> {
+        self.load = 0;
+        let documents = std::mem::take(&mut self.ahead);
         let inputs: Vec<Input> = documents
             .iter()
             .flat_map(|d| d.sentences.iter().map(|span| span.of(&d.text).unwrap_or_default()))
@@ -163,7 +176,7 @@ impl Writer<'_> {
                 Ok(predictions) => predictions.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error)],
             });
-        for Document { id, text, sentences, continues, fields } in documents.iter() {
+        for Document { id, text, sentences, continues, fields } in &documents {
             if !continues {
                 (self.sentences, self.length) = (0, 0);
             }
@@ -181,8 +194,6 @@ impl Writer<'_> {
             self.sentences = origin.sentences;
             self.length += self.unit.measure(text);
         }
-        drop(predictions);
-        documents.clear();
         Ok(self.output.report.flush()?)
     }
 }

@@ -5,7 +5,6 @@ use crate::cli::{misuse, scoring};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -75,8 +74,8 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     let bundle = base.with(description, weights);
     let teachers = recipe.distill.iter().flat_map(|distill| &distill.teachers);
     let hashes = Hashes {
-        base: weights_hash(&recipe.base)?,
-        teachers: teachers.map(|folder| weights_hash(folder)).collect::<Result<_, _>>()?,
+        base: Bundle::weights_sha256(Some(&recipe.base))?,
+        teachers: teachers.map(|folder| Bundle::weights_sha256(Some(folder))).collect::<Result<_, _>>()?,
         train: train_files,
         dev: dev_files,
     };
@@ -236,13 +235,6 @@ fn is_metrics(path: &Path) -> bool {
     let is_event =
         |line: &str| serde_json::from_str(line).is_ok_and(|e: serde_json::Value| e["event"].is_string());
     read.is_ok_and(|n| n == 0 || is_event(&line))
-}
-
-/// SHA-256 of a model's weights, in hexadecimal.
-fn weights_hash(folder: &Path) -> anyhow::Result<String> {
-    let path = folder.join("model.safetensors");
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What a run learns from, by content.
