@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measures the speed of training: examples per second over the steps of one epoch on the dispatches corpus.
+"""Measures the speed of training in f32 and in bf16: examples per second over one epoch on the dispatches corpus.
 
 Usage: scripts/bench_train.py [--limit N] [--rounds N]
 
 Needs target/release/undertone and models/base (scripts/fetch-base). The first six steps of a round warm up and are not
-counted. Prints every round, then the median.
+counted. The precisions take turns. Prints every round, then the medians.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM_UP = 6
+PRECISIONS = ["f32", "bf16"]
 SETTINGS = """
 base = "models/base"
 labels = ["condemnation", "reassurance", "speculation"]
@@ -24,16 +25,17 @@ entity_types = ["PER", "ORG", "LOC", "MISC"]
 epochs = 1
 batch_size = 32
 learning_rate = 5e-5
+precision = "{precision}"
 [[train]]
 path = "datasets/dispatches/train.jsonl"
 """
 
 
-def rate(limit: int) -> float:
+def rate(precision: str, limit: int) -> float:
     """Examples per second of one run over the first `limit` sentences."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "settings.toml"
-        settings.write_text(SETTINGS)
+        settings.write_text(SETTINGS.replace("{precision}", precision))
         output = Path(folder) / "model"
         command = ["target/release/undertone", "train", "--quiet", "--checkpoint-every", "0"]
         command += ["--config", str(settings), "--output", str(output), "--limit", str(limit)]
@@ -48,11 +50,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    rates = []
+    rates = {precision: [] for precision in PRECISIONS}
     for number in range(options.rounds):
-        rates.append(rate(options.limit))
-        print(f"round {number + 1}: {rates[-1]:.1f} examples/s", flush=True)
-    print(f"median: {statistics.median(rates):.1f} examples/s")
+        for precision in PRECISIONS:
+            rates[precision].append(rate(precision, options.limit))
+            print(f"round {number + 1}, {precision}: {rates[precision][-1]:.1f} examples/s", flush=True)
+    for precision in PRECISIONS:
+        print(f"median, {precision}: {statistics.median(rates[precision]):.1f} examples/s")
 
 
 if __name__ == "__main__":

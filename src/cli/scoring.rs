@@ -2,7 +2,7 @@
 
 use crate::cli::misuse;
 use undertone::engine::{Engine, Input, Tasks};
-use undertone::evaluation::{Classification, EntityCounts, count_entities, cross_fitted_decisions, macro_f1};
+use undertone::evaluation::{EntityCounts, average_precision, count_entities, cross_fitted_decisions};
 use undertone::labels::{GoldSentence, TagSpan, decode, decode_strict, encode};
 use undertone::text::Span;
 
@@ -130,9 +130,16 @@ impl SentenceAnswers {
         cross_fitted_decisions(&self.scores, &self.gold, &self.groups, FOLDS)
     }
 
-    /// Macro-F1 of the cross-fitted decisions.
-    pub(crate) fn cross_fitted_macro_f1(&self) -> Option<f64> {
-        macro_f1(&Classification::count(&self.cross_fitted(), &self.gold).labels)
+    /// Mean of the labels' average precisions; `None` if no label has a positive sentence.
+    pub(crate) fn mean_average_precision(&self) -> Option<f64> {
+        let labels = self.gold.first().map_or(0, Vec::len);
+        let of = |label: usize| {
+            let scores: Vec<f32> = self.scores.iter().map(|row| row[label]).collect();
+            let gold: Vec<bool> = self.gold.iter().map(|row| row[label]).collect();
+            average_precision(&scores, &gold)
+        };
+        let known: Vec<f64> = (0..labels).filter_map(of).collect();
+        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     }
 }
 

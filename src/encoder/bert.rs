@@ -133,8 +133,8 @@ impl Linear {
         Ok(Self { weight: vb.get((outputs, inputs), "weight")?, bias: vb.get(outputs, "bias")? })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        linear(x, &self.weight, &self.bias)
+    fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        linear(x, &self.weight, &self.bias, pass.precision)
     }
 }
 
@@ -170,14 +170,15 @@ impl Layer {
     /// `[batch, tokens, width]` in and out.
     fn forward(&self, x: &Tensor, lengths: &[usize], config: &BertConfig, pass: &Pass) -> Result<Tensor> {
         let randomness = &pass.randomness;
-        let (q, k, v) = (self.query.forward(x)?, self.key.forward(x)?, self.value.forward(x)?);
+        let (q, k, v) =
+            (self.query.forward(x, pass)?, self.key.forward(x, pass)?, self.value.forward(x, pass)?);
         let heads = config.num_attention_heads;
         let mixed = attention([&q, &k, &v], lengths, heads, config.attention_probs_dropout_prob, randomness)?;
-        let attended = self.attention_output.forward(&mixed)?;
+        let attended = self.attention_output.forward(&mixed, pass)?;
         let attended = dropout_add(&attended, x, config.hidden_dropout_prob, randomness)?;
         let attended = self.attention_norm.forward(&attended, config)?;
-        let inner = gelu(&self.intermediate.forward(&attended)?)?;
-        let output = self.output.forward(&inner)?;
+        let inner = gelu(&self.intermediate.forward(&attended, pass)?)?;
+        let output = self.output.forward(&inner, pass)?;
         let output = dropout_add(&output, &attended, config.hidden_dropout_prob, randomness)?;
         self.output_norm.forward(&output, config)
     }

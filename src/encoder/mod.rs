@@ -8,7 +8,7 @@ pub use bert::BertEncoder;
 pub use config::{BertConfig, ConfigError};
 
 use candle_core::{DType, Device, Result, Tensor};
-use layers::{Randomness, RowGradients};
+use layers::{Precision, Randomness, RowGradients};
 use std::collections::BTreeMap;
 
 /// Sequences for an encoder, padded at the end to one length.
@@ -65,10 +65,12 @@ pub struct Pass {
     pub randomness: Randomness,
     /// Where the gradients of embedding tables go, by tensor name; empty in inference.
     pub tables: BTreeMap<String, RowGradients>,
+    /// Of the products with the encoder's weights, forward and backward.
+    pub precision: Precision,
 }
 
 impl Pass {
-    /// Inference: no dropout, no gradients kept.
+    /// Inference in f32: no dropout, no gradients kept.
     pub fn inference() -> Self {
         Self::default()
     }

@@ -1,5 +1,5 @@
 use super::pooling::{Pooling, mean_pool};
-use crate::encoder::layers::{dropout, linear};
+use crate::encoder::layers::{Precision, dropout, linear};
 use crate::encoder::{Pass, Sequences};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -46,9 +46,11 @@ impl SentenceHead {
     pub fn forward(&self, states: &Tensor, sequences: &Sequences, pass: &Pass) -> Result<Tensor> {
         let pooled = match &self.pooler {
             None => mean_pool(states, &sequences.mask(states.dtype())?)?,
-            Some((weight, bias)) => linear(&states.narrow(1, 0, 1)?.squeeze(1)?, weight, bias)?.tanh()?,
+            Some((weight, bias)) => {
+                linear(&states.narrow(1, 0, 1)?.squeeze(1)?, weight, bias, Precision::F32)?.tanh()?
+            }
         };
         let pooled = dropout(&pooled, self.dropout, &pass.randomness)?;
-        linear(&pooled, &self.classifier.0, &self.classifier.1)
+        linear(&pooled, &self.classifier.0, &self.classifier.1, Precision::F32)
     }
 }

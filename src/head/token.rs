@@ -1,5 +1,5 @@
 use crate::encoder::Pass;
-use crate::encoder::layers::{dropout, linear};
+use crate::encoder::layers::{Precision, dropout, linear};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -26,6 +26,6 @@ impl TokenHead {
     /// If the states are not as wide as the classifier.
     pub fn forward(&self, states: &Tensor, pass: &Pass) -> Result<Tensor> {
         let states = dropout(states, self.dropout, &pass.randomness)?;
-        linear(&states, &self.classifier.0, &self.classifier.1)
+        linear(&states, &self.classifier.0, &self.classifier.1, Precision::F32)
     }
 }

@@ -3,6 +3,8 @@
 
 #![allow(unsafe_code)]
 
+use super::bf16::Lanes;
+
 /// A matrix in a slice: element `(r, c)` is `data[r * row_stride + c * col_stride]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
@@ -20,6 +22,16 @@ impl<'a> Matrix<'a> {
     /// The transpose, without moving anything.
     pub(crate) fn t(self) -> Self {
         Self { data: self.data, row_stride: self.col_stride, col_stride: self.row_stride }
+    }
+
+    /// As vectors along the columns, one a row.
+    pub(super) fn along_rows(self) -> Lanes<'a> {
+        Lanes { data: self.data, lane_stride: self.row_stride, stride: self.col_stride }
+    }
+
+    /// As vectors along the rows, one a column.
+    pub(super) fn along_columns(self) -> Lanes<'a> {
+        self.t().along_rows()
     }
 
     fn holds(&self, rows: usize, cols: usize) -> bool {
@@ -46,6 +58,14 @@ pub(crate) enum Output {
     Add,
 }
 
+/// Refuses operands and outputs that do not hold what a product reads and writes.
+pub(super) fn check(sizes: Sizes, a: Matrix, b: Matrix, out: &[f32], out_stride: usize) {
+    let Sizes { m, n, k } = sizes;
+    assert!(a.holds(m, k) && b.holds(k, n), "operands are too short for {sizes:?}");
+    assert!(Matrix::rows(out, out_stride).holds(m, n), "output is too short for {sizes:?}");
+    assert!(n <= out_stride || m <= 1, "output rows overlap");
+}
+
 /// `out = scale * a x b`, or `out += scale * a x b`; `out` has rows of `out_stride`.
 ///
 /// # Panics
@@ -59,11 +79,9 @@ pub(crate) fn matmul(
     out_stride: usize,
     mode: Output,
 ) {
+    check(sizes, a, b, out, out_stride);
     let Sizes { m, n, k } = sizes;
-    assert!(a.holds(m, k) && b.holds(k, n), "operands are too short for {sizes:?}");
-    assert!(Matrix::rows(out, out_stride).holds(m, n), "output is too short for {sizes:?}");
-    assert!(n <= out_stride || m <= 1, "output rows overlap");
-    // SAFETY: the assertions above bound every element the product touches inside the three slices; `out` is borrowed
+    // SAFETY: the check above bounds every element the product touches inside the three slices; `out` is borrowed
     // mutably, so it overlaps neither operand, and its rows do not overlap each other.
     unsafe {
         gemm::gemm(

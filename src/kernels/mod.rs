@@ -9,6 +9,7 @@
 
 pub(crate) mod adamw;
 pub(crate) mod attention;
+pub(crate) mod bf16;
 pub(crate) mod dropout;
 pub(crate) mod gelu;
 pub(crate) mod gemm;

@@ -1,4 +1,5 @@
 use super::TrainingError;
+use crate::encoder::layers::Precision;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides what training computes, apart from the data.
@@ -7,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct TrainingConfig {
     /// Drives shuffling, dropout and new weights.
     pub seed: u64,
+    /// What the operands of the encoder's matrix products are rounded to: `f32` (not at all), or `bf16`, which is faster where the
+    /// CPU has instructions for it (elsewhere it trains in f32). Weights, sums and gradients are kept in f32 either way.
+    pub precision: Precision,
     /// Passes over the data.
     pub epochs: usize,
     /// Sentences per optimiser step.
@@ -58,6 +62,7 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             seed: 1,
+            precision: Precision::F32,
             epochs: 4,
             batch_size: 32,
             shards: 2,

@@ -269,7 +269,7 @@ impl Trainer<'_> {
         let casing = network.encoder().has_casing();
         let sequences = Sequences::new(&rows, self.bundle.config.pad_token_id, casing, &Device::Cpu)?;
         let tables = parameters.tables().map(|name| (name.to_owned(), RowGradients::default())).collect();
-        let pass = Pass { randomness: Randomness::seeded(key), tables };
+        let pass = Pass { randomness: Randomness::seeded(key), tables, precision: self.config.precision };
 
         let logits = network.forward(&sequences, &pass, counts.sentences > 0.0, counts.words > 0.0)?;
         let mut losses = Losses::default();

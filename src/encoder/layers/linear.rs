@@ -1,6 +1,35 @@
 use super::{fused, slice, with_slices};
-use crate::kernels::gemm::{Matrix, Output, Sizes, matmul};
+use crate::kernels::bf16;
+use crate::kernels::gemm::{self, Matrix, Output, Sizes};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// What the operands of matrix products are rounded to on the CPU; sums and everything else stay in f32.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To bf16, which is faster; in f32 on a CPU for which [`Precision::is_fast`] is false.
+    Bf16,
+}
+
+impl Precision {
+    /// True if this CPU computes in it as asked.
+    pub fn is_fast(self) -> bool {
+        self == Self::F32 || bf16::is_available()
+    }
+
+    /// `out = a x b`, or `out += a x b`, `out` having rows of `sizes.n`.
+    fn matmul(self, sizes: Sizes, a: Matrix, b: Matrix, out: &mut [f32], mode: Output) {
+        if self == Self::Bf16 && bf16::is_available() {
+            bf16::matmul(sizes, a, b, out, sizes.n, mode);
+        } else {
+            gemm::matmul(sizes, 1.0, a, b, out, sizes.n, mode);
+        }
+    }
+}
 
 /// `x · weightᵀ + bias`.
 ///
@@ -12,7 +41,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 ///
 /// # Errors
 /// If the shapes do not fit each other exactly.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, precision: Precision) -> Result<Tensor> {
     let (outputs, inputs) = weight.dims2()?;
     let mut shape = x.dims().to_vec();
     if shape.last() != Some(&inputs) || bias.dims() != [outputs] {
@@ -21,7 +50,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let rows = x.elem_count() / inputs.max(1);
     let x = x.contiguous()?.reshape((rows, inputs))?;
     let y = if fused(&x) {
-        x.apply_op3(weight, bias, Linear)?
+        x.apply_op3(weight, bias, Linear { precision })?
     } else {
         x.matmul(&weight.t()?)?.broadcast_add(bias)?
     };
@@ -29,7 +58,9 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     y.reshape(shape)
 }
 
-struct Linear;
+struct Linear {
+    precision: Precision,
+}
 
 impl CustomOp3 for Linear {
     fn name(&self) -> &'static str {
@@ -55,7 +86,8 @@ impl CustomOp3 for Linear {
             y.extend_from_slice(bias);
         }
         let sizes = Sizes { m, n, k };
-        matmul(sizes, 1.0, Matrix::rows(x, k), Matrix::rows(weight, k).t(), &mut y, n, Output::Add);
+        let (x, weight) = (Matrix::rows(x, k), Matrix::rows(weight, k));
+        self.precision.matmul(sizes, x, weight.t(), &mut y, Output::Add);
         Ok((CpuStorage::F32(y), (m, n).into()))
     }
 
@@ -74,16 +106,9 @@ impl CustomOp3 for Linear {
         with_slices([x, weight, &grad], self.name(), |[x, weight, grad]| {
             let (mut dx, mut dweight, mut dbias) = (vec![0.0; m * k], vec![0.0; n * k], vec![0.0; n]);
             let dy = Matrix::rows(grad, n);
-            matmul(Sizes { m, n: k, k: n }, 1.0, dy, Matrix::rows(weight, k), &mut dx, k, Output::Replace);
-            matmul(
-                Sizes { m: n, n: k, k: m },
-                1.0,
-                dy.t(),
-                Matrix::rows(x, k),
-                &mut dweight,
-                k,
-                Output::Replace,
-            );
+            let (x, weight) = (Matrix::rows(x, k), Matrix::rows(weight, k));
+            self.precision.matmul(Sizes { m, n: k, k: n }, dy, weight, &mut dx, Output::Replace);
+            self.precision.matmul(Sizes { m: n, n: k, k: m }, dy.t(), x, &mut dweight, Output::Replace);
             for row in grad.chunks_exact(n) {
                 for (total, g) in dbias.iter_mut().zip(row) {
                     *total += g;
@@ -109,14 +134,27 @@ mod tests {
         agree(
             &operands,
             1e-5,
-            |t| linear(&t[0], &t[1], &t[2]),
+            |t| linear(&t[0], &t[1], &t[2], Precision::F32),
             |t| t[0].flatten_to(1)?.matmul(&t[1].t()?)?.broadcast_add(&t[2])?.reshape((2, 5, 3)),
         );
     }
 
     #[test]
+    fn bf16_products_and_their_gradients_are_near_those_of_f32() {
+        let operands = [numbers(&[4, 30, 64], 1), numbers(&[50, 64], 2), numbers(&[50], 3)];
+        // 8 bits of mantissa in both operands, and up to 120 random terms of at most 1.
+        agree(
+            &operands,
+            0.1,
+            |t| linear(&t[0], &t[1], &t[2], Precision::Bf16),
+            |t| linear(&t[0], &t[1], &t[2], Precision::F32),
+        );
+    }
+
+    #[test]
     fn a_bias_of_another_size_is_refused() {
-        let error = linear(&numbers(&[2, 4], 1), &numbers(&[3, 4], 2), &numbers(&[1], 3)).unwrap_err();
+        let error = linear(&numbers(&[2, 4], 1), &numbers(&[3, 4], 2), &numbers(&[1], 3), Precision::F32)
+            .unwrap_err();
         assert!(error.to_string().contains("bias [1]"), "{error}");
     }
 }

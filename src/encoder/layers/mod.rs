@@ -15,7 +15,7 @@ pub use attention::attention;
 pub use dropout::{Randomness, dropout, dropout_add};
 pub use embedding::{RowGradients, embedding};
 pub use gelu::gelu;
-pub use linear::linear;
+pub use linear::{Precision, linear};
 pub use norm::layer_norm;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
