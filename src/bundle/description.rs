@@ -1,4 +1,4 @@
-use crate::encoder::BertConfig;
+use crate::encoder::EncoderConfig;
 use crate::head::{Activation, Pooling};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -111,7 +111,7 @@ impl Description {
     ///
     /// # Errors
     /// With a reason, if the labels cannot be understood.
-    pub(super) fn from_hugging_face(config_json: &[u8], config: &BertConfig) -> Result<Self, String> {
+    pub(super) fn from_hugging_face(config_json: &[u8], config: &EncoderConfig) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Labels {
             #[serde(default)]
@@ -122,8 +122,8 @@ impl Description {
         let fields: Labels = serde_json::from_slice(config_json).map_err(|e| e.to_string())?;
         let architecture = fields.architectures.first().map(String::as_str).unwrap_or_default();
         let labels = labels_in_order(fields.id2label.unwrap_or_default())?;
-        let head = match architecture {
-            "BertForSequenceClassification" => {
+        let head = match architecture.split_once("For").map(|(_, task)| task) {
+            Some("SequenceClassification") => {
                 // The order of transformers' text-classification pipeline.
                 let activation = match fields.problem_type.as_deref() {
                     Some("multi_label_classification") => Activation::Sigmoid,
@@ -133,21 +133,19 @@ impl Description {
                     _ if labels.len() == 1 => Activation::Sigmoid,
                     _ => Activation::Softmax,
                 };
-                let thresholds = vec![0.5; labels.len()];
-                let (name, pooling) = ("sequence".into(), Pooling::Pooler);
                 vec![Head::Sentence(SentenceTask {
-                    name,
+                    name: "sequence".into(),
+                    thresholds: vec![0.5; labels.len()],
                     labels,
                     activation,
-                    pooling,
-                    thresholds,
+                    pooling: Pooling::of(config.family),
                     temperature: 1.0,
                 })]
             }
-            "BertForTokenClassification" => vec![Head::Token(TokenTask { name: "token".into(), labels })],
+            Some("TokenClassification") => vec![Head::Token(TokenTask { name: "token".into(), labels })],
             _ => Vec::new(),
         };
-        let max_tokens = Some(config.max_position_embeddings);
+        let max_tokens = Some(config.max_tokens());
         let description =
             Self { format: Self::FORMAT, casing_classes: 0, max_tokens, heads: head, training: None };
         description.check()?;
@@ -273,7 +271,7 @@ mod tests {
         let json = br#"{"vocab_size":9,"hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,
             "intermediate_size":16,"max_position_embeddings":12,
             "architectures":["BertForTokenClassification"],"id2label":{"0":"O","1":"O"}}"#;
-        let config = BertConfig::parse(json).unwrap();
+        let config = EncoderConfig::parse(json).unwrap();
         let error = Description::from_hugging_face(json, &config).unwrap_err();
         assert!(error.contains("\"O\" twice"), "{error}");
     }

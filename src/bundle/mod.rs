@@ -5,6 +5,7 @@
 
 mod default;
 mod description;
+mod names;
 mod network;
 mod save;
 mod weights;
@@ -14,7 +15,7 @@ pub use network::{Logits, Network};
 pub use save::Storage;
 pub use weights::Weights;
 
-use crate::encoder::{BertConfig, ConfigError};
+use crate::encoder::{ConfigError, EncoderConfig};
 use crate::tokens::{Tokenizer, TokenizerError};
 use candle_core::Device;
 use sha2::{Digest, Sha256};
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub struct Bundle {
     /// What the encoder computes.
-    pub config: BertConfig,
+    pub config: EncoderConfig,
     /// Text to pieces.
     pub tokenizer: Tokenizer,
     /// Heads, labels, thresholds, provenance.
@@ -181,7 +182,7 @@ impl Bundle {
         description: Option<&[u8]>,
         weights: &[u8],
     ) -> Result<Self, BundleError> {
-        let config = BertConfig::parse(&files.config)
+        let config = EncoderConfig::parse(&files.config)
             .map_err(|source| BundleError::Config { path: folder.join("config.json"), source })?;
         let tokenizer = Tokenizer::parse(&files.tokenizer, files.tokenizer_config.as_deref())
             .map_err(|source| BundleError::Tokenizer { path: folder.to_owned(), source })?;
@@ -191,7 +192,7 @@ impl Bundle {
             None => Description::from_hugging_face(&files.config, &config)
                 .map_err(|reason| BundleError::Description { path: folder.join("config.json"), reason })?,
         };
-        let weights = Weights::parse(weights)
+        let weights = Weights::parse(weights, config.family)
             .map_err(|reason| BundleError::Weights { path: folder.join(WEIGHTS), reason })?;
         let weights = weights.with_head_names(&description);
         let bundle = Self { config, tokenizer, description, weights, files };
@@ -206,7 +207,7 @@ impl Bundle {
 
     /// Longest sequence in tokens, special ones included.
     pub fn max_tokens(&self) -> usize {
-        let positions = self.config.max_position_embeddings;
+        let positions = self.config.max_tokens();
         let limits = [self.description.max_tokens, self.tokenizer.max_length()];
         limits.into_iter().flatten().fold(positions, usize::min)
     }
@@ -247,7 +248,7 @@ pub(crate) mod testing {
             "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 40
         });
         let config = config.to_string().into_bytes();
-        let parsed = BertConfig::parse(&config).expect("the tiny configuration is supported");
+        let parsed = EncoderConfig::parse(&config).expect("the tiny configuration is supported");
         let strings = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         let description = Description {
             format: Description::FORMAT,

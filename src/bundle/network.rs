@@ -1,13 +1,13 @@
 use super::{Description, Head};
-use crate::encoder::{BertConfig, BertEncoder, Pass, Sequences};
-use crate::head::{Pooling, SentenceHead, SentenceHeadTensors, TokenHead};
+use crate::encoder::{Encoder, EncoderConfig, Pass, Sequences};
+use crate::head::{SentenceHead, SentenceHeadTensors, TokenHead};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 /// An encoder with its heads, for inference and training alike.
 #[derive(Debug, Clone)]
 pub struct Network {
-    encoder: BertEncoder,
+    encoder: Encoder,
     sentence: Option<SentenceHead>,
     token: Option<TokenHead>,
 }
@@ -34,8 +34,8 @@ impl Network {
     ///
     /// # Errors
     /// If a tensor is missing or mis-shaped.
-    pub fn load(vb: VarBuilder, config: &BertConfig, description: &Description) -> Result<Self> {
-        let encoder = BertEncoder::load(vb.pp(Self::ENCODER), config, description.casing_classes)?;
+    pub fn load(vb: VarBuilder, config: &EncoderConfig, description: &Description) -> Result<Self> {
+        let encoder = Encoder::load(vb.pp(Self::ENCODER), config, description.casing_classes)?;
         let width = config.hidden_size;
         let dropout = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
         let mut network = Self { encoder, sentence: None, token: None };
@@ -61,12 +61,12 @@ impl Network {
     }
 
     /// Names and shapes of the tensors that the heads and the casing embedding need, for those who make new ones.
-    pub fn new_tensors(config: &BertConfig, description: &Description) -> Vec<(String, Vec<usize>)> {
+    pub fn new_tensors(config: &EncoderConfig, description: &Description) -> Vec<(String, Vec<usize>)> {
         let width = config.hidden_size;
         let mut tensors = Vec::new();
         if description.casing_classes > 0 {
-            let name = format!("{}.{}", Self::ENCODER, BertEncoder::CASING);
-            tensors.push((name, vec![description.casing_classes, width]));
+            let name = format!("{}.{}", Self::ENCODER, Encoder::CASING);
+            tensors.push((name, vec![description.casing_classes, config.embedding_size]));
         }
         for head in &description.heads {
             let (name, labels) = match head {
@@ -74,7 +74,7 @@ impl Network {
                 Head::Token(task) => (&task.name, task.labels.len()),
             };
             let prefix = Self::head_prefix(name);
-            if matches!(head, Head::Sentence(task) if task.pooling == Pooling::Pooler) {
+            if matches!(head, Head::Sentence(task) if task.pooling.has_dense()) {
                 tensors.push((format!("{prefix}.pooler.weight"), vec![width, width]));
                 tensors.push((format!("{prefix}.pooler.bias"), vec![width]));
             }
@@ -85,7 +85,7 @@ impl Network {
     }
 
     /// The encoder.
-    pub fn encoder(&self) -> &BertEncoder {
+    pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 

@@ -1,4 +1,6 @@
+use super::names::under_our_names;
 use super::{Description, Head, Network};
+use crate::encoder::Family;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use safetensors::tensor::TensorView;
@@ -14,11 +16,11 @@ pub(super) const SCALES: &str = "::scales";
 pub struct Weights(BTreeMap<String, Tensor>);
 
 impl Weights {
-    /// Reads a safetensors file: f32, f16 or bf16 of any HF BERT checkpoint, or int8 rows of ours.
+    /// Reads a safetensors file: f32, f16 or bf16 of an HF checkpoint of this family, or int8 rows of ours.
     ///
     /// # Errors
     /// With a reason, if the file is damaged or a tensor is of a kind that weights cannot have.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8], family: Family) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| format!("the weights cannot be read: {e}"))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
@@ -29,7 +31,7 @@ impl Weights {
             let tensor = Tensor::from_vec(values, view.shape(), &Device::Cpu).map_err(|e| e.to_string())?;
             tensors.insert(name, tensor);
         }
-        Ok(Self(under_our_names(tensors)))
+        Ok(Self(under_our_names(tensors, family)))
     }
 
     /// Puts the bare `classifier.*` of an HF checkpoint below the head that its architecture names.
@@ -122,40 +124,15 @@ fn finite(name: &str, values: impl Iterator<Item = f32>) -> Result<Vec<f32>, Str
     }
 }
 
-/// HF names to ours: wrappers taken off, the encoder below `bert.`, heads below `heads.`, the norm names of TensorFlow
-/// checkpoints (`gamma`, `beta`) to torch's.
-fn under_our_names(tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
-    tensors
-        .into_iter()
-        .map(|(name, tensor)| {
-            let mut name = name.as_str();
-            for wrapper in ["module.", "_orig_mod."] {
-                name = name.strip_prefix(wrapper).unwrap_or(name);
-            }
-            let name = name
-                .replace("LayerNorm.gamma", "LayerNorm.weight")
-                .replace("LayerNorm.beta", "LayerNorm.bias");
-            let bare = name.strip_prefix("bert.").unwrap_or(&name);
-            let name = if let Some(rest) = bare.strip_prefix("pooler.dense.") {
-                format!("heads.sequence.pooler.{rest}")
-            } else if bare.starts_with("embeddings.") || bare.starts_with("encoder.") {
-                format!("{}.{bare}", Network::ENCODER)
-            } else {
-                name
-            };
-            (name, tensor)
-        })
-        .collect::<BTreeMap<_, _>>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_truncated_file_is_an_error() {
-        assert!(Weights::parse(&[8, 0, 0, 0, 0, 0, 0, 0, b'{']).unwrap_err().contains("cannot be read"));
-        assert!(Weights::parse(&[]).is_err());
+        let parse = |bytes: &[u8]| Weights::parse(bytes, Family::Bert);
+        assert!(parse(&[8, 0, 0, 0, 0, 0, 0, 0, b'{']).unwrap_err().contains("cannot be read"));
+        assert!(parse(&[]).is_err());
     }
 
     #[test]
@@ -166,7 +143,8 @@ mod tests {
             if let Some(scales) = &scales {
                 tensors.push((format!("a{SCALES}"), TensorView::new(Dtype::F32, vec![1], scales).unwrap()));
             }
-            Weights::parse(&safetensors::serialize(tensors, None).unwrap()).map(drop)
+            let bytes = safetensors::serialize(tensors, None).unwrap();
+            Weights::parse(&bytes, Family::Bert).map(drop)
         };
         let f32s = |x: f32| [1f32.to_le_bytes(), x.to_le_bytes()].concat();
         assert_eq!(parse(Dtype::F32, &f32s(2.0), &[2], None), Ok(()));
@@ -181,23 +159,5 @@ mod tests {
             let error = error.unwrap_err();
             assert!(error.contains(name) && error.contains("finite"), "{error}");
         }
-    }
-
-    #[test]
-    fn checkpoint_names_become_ours() {
-        let tensor = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
-        let names = [
-            "module.bert.embeddings.LayerNorm.gamma",
-            "encoder.layer.0.output.dense.bias",
-            "bert.pooler.dense.bias",
-        ];
-        let named = under_our_names(names.map(|n| (n.to_owned(), tensor.clone())).into());
-        let names: Vec<&str> = named.keys().map(String::as_str).collect();
-        let expected = [
-            "bert.embeddings.LayerNorm.weight",
-            "bert.encoder.layer.0.output.dense.bias",
-            "heads.sequence.pooler.bias",
-        ];
-        assert_eq!(names, expected);
     }
 }

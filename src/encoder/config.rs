@@ -1,81 +1,104 @@
 use serde::Deserialize;
 
-/// The fields of a BERT `config.json` that decide what the encoder computes.
-///
-/// Follows HF `configuration_bert.py`. Values that this encoder cannot honour are refused by [`BertConfig::parse`].
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct BertConfig {
+/// The fields of a `config.json` that decide what the encoder computes, under the names of HF `configuration_bert.py`,
+/// whatever the family calls them. Values that this encoder cannot honour are refused by [`EncoderConfig::parse`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncoderConfig {
+    /// Which relative of BERT it is.
+    pub family: Family,
     /// Rows of the word embedding.
     pub vocab_size: usize,
+    /// Width of the embeddings; where it is not `hidden_size`, or the family is ALBERT, a projection follows.
+    pub embedding_size: usize,
     /// Width of a token state.
     pub hidden_size: usize,
     /// Layers.
     pub num_hidden_layers: usize,
+    /// Layers with weights of their own: fewer than `num_hidden_layers` where layers share them (ALBERT's groups).
+    pub distinct_layers: usize,
+    /// Times that a layer's weights are used before the next distinct layer comes.
+    pub repeats: usize,
     /// Attention heads per layer.
     pub num_attention_heads: usize,
     /// Width inside the feed-forward block.
     pub intermediate_size: usize,
-    /// Activation of the feed-forward block; `gelu` (the erf form) alone is honoured.
-    #[serde(default = "gelu")]
-    pub hidden_act: String,
+    /// Activation of the feed-forward block.
+    pub hidden_act: HiddenAct,
     /// Dropout on embeddings and block outputs.
-    #[serde(default = "one_tenth")]
     pub hidden_dropout_prob: f64,
     /// Dropout on attention probabilities.
-    #[serde(default = "one_tenth")]
     pub attention_probs_dropout_prob: f64,
-    /// Rows of the position embedding: the longest sequence.
+    /// Rows of the position embedding.
     pub max_position_embeddings: usize,
-    /// Rows of the token type embedding.
-    #[serde(default = "two")]
+    /// Row of the position embedding that belongs to the first token.
+    pub first_position: usize,
+    /// Buckets of the relative attention bias; 0 where there is none.
+    pub relative_buckets: usize,
+    /// Rows of the token type embedding; 0 where there is none.
     pub type_vocab_size: usize,
     /// Standard deviation of new weights.
-    #[serde(default = "initializer_range")]
     pub initializer_range: f64,
     /// Added to the variance in layer norms.
-    #[serde(default = "layer_norm_eps")]
     pub layer_norm_eps: f64,
     /// Id that fills the end of short sequences.
-    #[serde(default, deserialize_with = "zero_for_null")]
     pub pad_token_id: u32,
-    /// Position scheme; `absolute` alone is honoured.
-    #[serde(default = "absolute")]
-    pub position_embedding_type: String,
     /// Dropout before the classifier; falls back to `hidden_dropout_prob`.
-    #[serde(default)]
     pub classifier_dropout: Option<f64>,
-    /// Model family.
-    #[serde(default = "bert")]
-    pub model_type: String,
-    /// Decoder mode, which this encoder has not.
-    #[serde(default)]
-    pub is_decoder: bool,
 }
 
-fn gelu() -> String {
-    "gelu".into()
+/// A `model_type` of `transformers` that this encoder computes: BERT and those that differ from it in names, embeddings,
+/// sharing of layers or the attention bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `bert`: Devlin et al. 2019, arXiv 1810.04805.
+    Bert,
+    /// `roberta`, `xlm-roberta`, `camembert`: Liu et al. 2019, arXiv 1907.11692. Positions begin after the padding id.
+    Roberta,
+    /// `distilbert`: Sanh et al. 2019, arXiv 1910.01108. No token types.
+    DistilBert,
+    /// `electra`: Clark et al. 2020, arXiv 2003.10555. Embeddings may be narrower than the states.
+    Electra,
+    /// `mpnet`: Song et al. 2020, arXiv 2004.09297. No token types; one relative attention bias for all layers.
+    MpNet,
+    /// `albert`: Lan et al. 2020, arXiv 1909.11942. Narrow embeddings; layers share weights.
+    Albert,
 }
-fn absolute() -> String {
-    "absolute".into()
+
+impl Family {
+    /// `model_type` values, and the family each belongs to.
+    const MODEL_TYPES: [(&str, Self); 8] = [
+        ("bert", Self::Bert),
+        ("roberta", Self::Roberta),
+        ("xlm-roberta", Self::Roberta),
+        ("camembert", Self::Roberta),
+        ("distilbert", Self::DistilBert),
+        ("electra", Self::Electra),
+        ("mpnet", Self::MpNet),
+        ("albert", Self::Albert),
+    ];
+
+    /// What stands before the encoder's tensors in an HF checkpoint with a head.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Bert => "bert.",
+            Self::Roberta => "roberta.",
+            Self::DistilBert => "distilbert.",
+            Self::Electra => "electra.",
+            Self::MpNet => "mpnet.",
+            Self::Albert => "albert.",
+        }
+    }
 }
-fn bert() -> String {
-    "bert".into()
-}
-fn one_tenth() -> f64 {
-    0.1
-}
-fn two() -> usize {
-    2
-}
-fn initializer_range() -> f64 {
-    0.02
-}
-fn layer_norm_eps() -> f64 {
-    1e-12
-}
-/// `transformers` writes null where a model has no padding token; which id fills masked places then does not matter.
-fn zero_for_null<'de, D: serde::Deserializer<'de>>(value: D) -> Result<u32, D::Error> {
-    Ok(Option::deserialize(value)?.unwrap_or(0))
+
+/// Activation of a feed-forward block, by the names of `transformers`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HiddenAct {
+    /// `gelu`: x Φ(x), with the error function.
+    Gelu,
+    /// `gelu_new`, `gelu_pytorch_tanh`: the tanh form, another function.
+    GeluTanh,
+    /// `relu`.
+    Relu,
 }
 
 /// Why a `config.json` cannot be honoured.
@@ -97,41 +120,138 @@ pub enum ConfigError {
     },
 }
 
-impl BertConfig {
-    /// Reads and checks a `config.json`.
+/// `config.json` as it stands. A field that a family does not write is `None`.
+#[derive(Deserialize)]
+struct Fields {
+    model_type: Option<String>,
+    vocab_size: usize,
+    #[serde(alias = "dim")]
+    hidden_size: usize,
+    #[serde(alias = "n_layers")]
+    num_hidden_layers: usize,
+    #[serde(alias = "n_heads")]
+    num_attention_heads: usize,
+    #[serde(alias = "hidden_dim")]
+    intermediate_size: usize,
+    max_position_embeddings: usize,
+    embedding_size: Option<usize>,
+    num_hidden_groups: Option<usize>,
+    inner_group_num: Option<usize>,
+    relative_attention_num_buckets: Option<usize>,
+    #[serde(alias = "activation")]
+    hidden_act: Option<String>,
+    #[serde(alias = "dropout")]
+    hidden_dropout_prob: Option<f64>,
+    #[serde(alias = "attention_dropout")]
+    attention_probs_dropout_prob: Option<f64>,
+    type_vocab_size: Option<usize>,
+    initializer_range: Option<f64>,
+    layer_norm_eps: Option<f64>,
+    pad_token_id: Option<u32>,
+    position_embedding_type: Option<String>,
+    #[serde(alias = "seq_classif_dropout", alias = "classifier_dropout_prob")]
+    classifier_dropout: Option<f64>,
+    #[serde(default)]
+    is_decoder: bool,
+}
+
+impl EncoderConfig {
+    /// Reads and checks a `config.json`; what it leaves out has the defaults of `transformers`.
     ///
     /// # Errors
     /// If a field is missing, or holds a value that this encoder would have to approximate.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
-        let config: Self = serde_json::from_slice(json)?;
+        let fields: Fields = serde_json::from_slice(json)?;
         let refuse = |field, value: &dyn ToString, supported| {
             Err(ConfigError::Unsupported { field, value: format!("\"{}\"", value.to_string()), supported })
         };
-        if config.model_type != "bert" {
-            return refuse("model_type", &config.model_type, "\"bert\"");
+        let kind = fields.model_type.as_deref().unwrap_or("bert");
+        let Some((_, family)) = Family::MODEL_TYPES.into_iter().find(|(name, _)| *name == kind) else {
+            let known = "\"bert\", \"roberta\", \"xlm-roberta\", \"camembert\", \"distilbert\", \"electra\", \"mpnet\" or \"albert\"";
+            return refuse("model_type", &kind, known);
+        };
+        let (albert, mpnet) = (family == Family::Albert, family == Family::MpNet);
+        let hidden_act =
+            match fields.hidden_act.as_deref().unwrap_or(if albert { "gelu_new" } else { "gelu" }) {
+                "gelu" => HiddenAct::Gelu,
+                "gelu_new" | "gelu_pytorch_tanh" => HiddenAct::GeluTanh,
+                "relu" => HiddenAct::Relu,
+                other => {
+                    let known = "\"gelu\", \"gelu_new\", \"gelu_pytorch_tanh\" or \"relu\"";
+                    return refuse("hidden_act", &other, known);
+                }
+            };
+        if let Some(other) = fields.position_embedding_type.filter(|kind| kind != "absolute") {
+            return refuse("position_embedding_type", &other, "\"absolute\"");
         }
-        if config.hidden_act != "gelu" {
-            return refuse("hidden_act", &config.hidden_act, "\"gelu\"");
-        }
-        if config.position_embedding_type != "absolute" {
-            return refuse("position_embedding_type", &config.position_embedding_type, "\"absolute\"");
-        }
-        if config.is_decoder {
+        if fields.is_decoder {
             return refuse("is_decoder", &true, "false");
         }
+        let narrow = matches!(family, Family::Electra | Family::Albert);
+        let embedding_size = if narrow { fields.embedding_size.unwrap_or(128) } else { fields.hidden_size };
+        let (groups, inner) = match family {
+            Family::Albert => (fields.num_hidden_groups.unwrap_or(1), fields.inner_group_num.unwrap_or(1)),
+            _ => (fields.num_hidden_layers, 1),
+        };
+        let relative_buckets = if mpnet { fields.relative_attention_num_buckets.unwrap_or(32) } else { 0 };
+        let no_types = mpnet || family == Family::DistilBert;
         for (field, size) in [
-            ("vocab_size", config.vocab_size),
-            ("hidden_size", config.hidden_size),
-            ("num_hidden_layers", config.num_hidden_layers),
-            ("num_attention_heads", config.num_attention_heads),
-            ("intermediate_size", config.intermediate_size),
-            ("max_position_embeddings", config.max_position_embeddings),
-            ("type_vocab_size", config.type_vocab_size),
+            ("vocab_size", fields.vocab_size),
+            ("embedding_size", embedding_size),
+            ("hidden_size", fields.hidden_size),
+            ("num_hidden_layers", fields.num_hidden_layers),
+            ("num_hidden_groups", groups),
+            ("num_attention_heads", fields.num_attention_heads),
+            ("intermediate_size", fields.intermediate_size),
+            ("max_position_embeddings", fields.max_position_embeddings),
+            ("type_vocab_size", fields.type_vocab_size.unwrap_or(2)),
         ] {
             if size == 0 {
                 return refuse(field, &size, "a number above 0");
             }
         }
+        if inner != 1 {
+            return refuse("inner_group_num", &inner, "1");
+        }
+        if mpnet && relative_buckets != 32 {
+            // HF's `compute_position_bias` counts in 32 buckets whatever the configuration says.
+            return refuse("relative_attention_num_buckets", &relative_buckets, "32");
+        }
+        if !fields.num_hidden_layers.is_multiple_of(groups) {
+            return refuse("num_hidden_groups", &groups, "a divisor of `num_hidden_layers`");
+        }
+        let dropout = if albert { 0.0 } else { 0.1 };
+        let config = Self {
+            family,
+            vocab_size: fields.vocab_size,
+            embedding_size,
+            hidden_size: fields.hidden_size,
+            num_hidden_layers: fields.num_hidden_layers,
+            distinct_layers: groups,
+            repeats: fields.num_hidden_layers / groups,
+            num_attention_heads: fields.num_attention_heads,
+            intermediate_size: fields.intermediate_size,
+            hidden_act,
+            hidden_dropout_prob: fields.hidden_dropout_prob.unwrap_or(dropout),
+            attention_probs_dropout_prob: fields.attention_probs_dropout_prob.unwrap_or(dropout),
+            max_position_embeddings: fields.max_position_embeddings,
+            first_position: match family {
+                Family::Roberta => fields.pad_token_id.unwrap_or(1) as usize + 1,
+                Family::MpNet => 2, // `padding_idx` is 1 in its code, whatever the configuration says
+                _ => 0,
+            },
+            relative_buckets,
+            type_vocab_size: if no_types { 0 } else { fields.type_vocab_size.unwrap_or(2) },
+            initializer_range: fields.initializer_range.unwrap_or(0.02),
+            layer_norm_eps: fields.layer_norm_eps.unwrap_or(1e-12),
+            // `transformers` writes null where a model has no padding token; which id fills masked places then does not
+            // matter.
+            pad_token_id: fields.pad_token_id.unwrap_or(match family {
+                Family::Roberta | Family::MpNet => 1,
+                _ => 0,
+            }),
+            classifier_dropout: fields.classifier_dropout,
+        };
         for (field, share) in [
             ("hidden_dropout_prob", config.hidden_dropout_prob),
             ("attention_probs_dropout_prob", config.attention_probs_dropout_prob),
@@ -145,7 +265,24 @@ impl BertConfig {
         if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return refuse("num_attention_heads", &config.num_attention_heads, "a divisor of `hidden_size`");
         }
+        if config.max_tokens() == 0 {
+            return refuse(
+                "max_position_embeddings",
+                &config.max_position_embeddings,
+                "more than the padding id and one",
+            );
+        }
         Ok(config)
+    }
+
+    /// Longest sequence in tokens that there are positions for.
+    pub fn max_tokens(&self) -> usize {
+        self.max_position_embeddings.saturating_sub(self.first_position)
+    }
+
+    /// True if the embeddings go through a linear layer to become states.
+    pub fn projects_embeddings(&self) -> bool {
+        self.family == Family::Albert || self.embedding_size != self.hidden_size
     }
 }
 
@@ -158,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_plain_config_is_read_with_the_defaults_of_transformers() {
-        let config = BertConfig::parse(format!("{TINY}}}").as_bytes()).unwrap();
+        let config = EncoderConfig::parse(format!("{TINY}}}").as_bytes()).unwrap();
         assert_eq!(
             (config.type_vocab_size, config.hidden_dropout_prob, config.layer_norm_eps),
             (2, 0.1, 1e-12)
@@ -168,16 +305,19 @@ mod tests {
     #[test]
     fn values_that_would_be_approximated_are_refused_by_name() {
         for (extra, field) in [
-            (r#""hidden_act":"gelu_new""#, "hidden_act"),
+            (r#""hidden_act":"silu""#, "hidden_act"),
             (r#""position_embedding_type":"relative_key""#, "position_embedding_type"),
-            (r#""model_type":"roberta""#, "model_type"),
+            (r#""model_type":"deberta-v2""#, "model_type"),
+            (r#""model_type":"albert","inner_group_num":2"#, "inner_group_num"),
+            (r#""model_type":"mpnet","relative_attention_num_buckets":16"#, "relative_attention_num_buckets"),
+            (r#""model_type":"roberta","pad_token_id":11"#, "max_position_embeddings"),
             (r#""is_decoder":true"#, "is_decoder"),
             (r#""type_vocab_size":0"#, "type_vocab_size"),
             (r#""hidden_dropout_prob":1.0"#, "`hidden_dropout_prob` is \"1\""),
             (r#""attention_probs_dropout_prob":-0.1"#, "attention_probs_dropout_prob"),
             (r#""classifier_dropout":1.5"#, "classifier_dropout"),
         ] {
-            let error = BertConfig::parse(format!("{TINY},{extra}}}").as_bytes()).unwrap_err();
+            let error = EncoderConfig::parse(format!("{TINY},{extra}}}").as_bytes()).unwrap_err();
             assert!(error.to_string().contains(field), "{error}");
         }
     }
@@ -194,7 +334,7 @@ mod tests {
             (r#""max_position_embeddings":12"#, r#""max_position_embeddings":0"#),
         ] {
             let json = format!("{}}}", TINY.replace(sound, broken));
-            let error = BertConfig::parse(json.as_bytes()).unwrap_err().to_string();
+            let error = EncoderConfig::parse(json.as_bytes()).unwrap_err().to_string();
             let field = broken.split('"').nth(1).unwrap();
             assert!(error.starts_with(&format!("`{field}` is ")), "{error}");
         }

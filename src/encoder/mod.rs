@@ -4,8 +4,8 @@ mod bert;
 mod config;
 pub mod layers;
 
-pub use bert::BertEncoder;
-pub use config::{BertConfig, ConfigError};
+pub use bert::Encoder;
+pub use config::{ConfigError, EncoderConfig, Family, HiddenAct};
 
 use candle_core::{DType, Device, Result, Tensor};
 use layers::{Precision, Randomness, RowGradients};

@@ -1,3 +1,4 @@
+use crate::encoder::Family;
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +8,30 @@ use serde::{Deserialize, Serialize};
 pub enum Pooling {
     /// The average over the real tokens, as sentence-transformers' MiniLM was trained.
     Mean,
-    /// The first token through a dense layer and tanh, as in HF `BertPooler`.
+    /// The first token through a dense layer and tanh, as in HF `BertPooler` and `RobertaClassificationHead`.
     Pooler,
+    /// The same with GELU, as in HF `ElectraClassificationHead`.
+    #[serde(rename = "pooler-gelu")]
+    PoolerGelu,
+    /// The same with ReLU, as in HF `DistilBertForSequenceClassification`.
+    #[serde(rename = "pooler-relu")]
+    PoolerRelu,
+}
+
+impl Pooling {
+    /// What `transformers` does before the classifier of this family.
+    pub fn of(family: Family) -> Self {
+        match family {
+            Family::Bert | Family::Roberta | Family::MpNet | Family::Albert => Self::Pooler,
+            Family::Electra => Self::PoolerGelu,
+            Family::DistilBert => Self::PoolerRelu,
+        }
+    }
+
+    /// True if a dense layer belongs to it.
+    pub fn has_dense(self) -> bool {
+        self != Self::Mean
+    }
 }
 
 /// Averages token states into one vector per sentence, leaving padding out.

@@ -1,5 +1,5 @@
 use super::pooling::{Pooling, mean_pool};
-use crate::encoder::layers::{Precision, dropout, linear};
+use crate::encoder::layers::{Precision, dropout, gelu, linear};
 use crate::encoder::{Pass, Sequences};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -7,6 +7,7 @@ use candle_nn::VarBuilder;
 /// Scores a whole sentence: pooling, then a linear classifier.
 #[derive(Debug, Clone)]
 pub struct SentenceHead {
+    pooling: Pooling,
     pooler: Option<(Tensor, Tensor)>,
     classifier: (Tensor, Tensor),
     dropout: f64,
@@ -16,7 +17,7 @@ pub struct SentenceHead {
 pub struct SentenceHeadTensors<'a> {
     /// Builder that has `weight` and `bias` of the classifier.
     pub classifier: VarBuilder<'a>,
-    /// Builder that has `weight` and `bias` of the pooler's dense layer; read for [`Pooling::Pooler`].
+    /// Builder that has `weight` and `bias` of the pooler's dense layer; read where the pooling [has one](Pooling::has_dense).
     pub pooler: VarBuilder<'a>,
     /// Width of the encoder.
     pub width: usize,
@@ -31,12 +32,12 @@ impl SentenceHead {
     /// If one is missing or mis-shaped.
     pub fn load(tensors: SentenceHeadTensors, pooling: Pooling, dropout: f64) -> Result<Self> {
         let SentenceHeadTensors { classifier, pooler, width, labels } = tensors;
-        let pooler = match pooling {
-            Pooling::Mean => None,
-            Pooling::Pooler => Some((pooler.get((width, width), "weight")?, pooler.get(width, "bias")?)),
+        let pooler = match pooling.has_dense() {
+            true => Some((pooler.get((width, width), "weight")?, pooler.get(width, "bias")?)),
+            false => None,
         };
         let classifier = (classifier.get((labels, width), "weight")?, classifier.get(labels, "bias")?);
-        Ok(Self { pooler, classifier, dropout })
+        Ok(Self { pooling, pooler, classifier, dropout })
     }
 
     /// Logits, `[batch, labels]`, of encoder states `[batch, tokens, width]`.
@@ -47,7 +48,12 @@ impl SentenceHead {
         let pooled = match &self.pooler {
             None => mean_pool(states, &sequences.mask(states.dtype())?)?,
             Some((weight, bias)) => {
-                linear(&states.narrow(1, 0, 1)?.squeeze(1)?, weight, bias, Precision::F32)?.tanh()?
+                let dense = linear(&states.narrow(1, 0, 1)?.squeeze(1)?, weight, bias, Precision::F32)?;
+                match self.pooling {
+                    Pooling::Mean | Pooling::Pooler => dense.tanh()?,
+                    Pooling::PoolerGelu => gelu(&dense)?,
+                    Pooling::PoolerRelu => dense.relu()?,
+                }
             }
         };
         let pooled = dropout(&pooled, self.dropout, &pass.randomness)?;

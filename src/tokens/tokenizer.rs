@@ -114,9 +114,9 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// The id of a token such as `[MASK]`, if the vocabulary has it.
-    pub fn id(&self, token: &str) -> Option<u32> {
-        self.inner.token_to_id(token)
+    /// The id of the mask token, if the vocabulary has one.
+    pub fn mask(&self) -> Option<u32> {
+        ["[MASK]", "<mask>"].iter().find_map(|token| self.inner.token_to_id(token))
     }
 }
 

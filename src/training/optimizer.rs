@@ -128,7 +128,7 @@ impl Optimizer {
 /// Factor on the rate of a parameter: falls by `layer_decay` from layer to layer downwards, and is `new_tensor_rate` for
 /// heads and the casing embedding.
 fn rate_factor(name: &str, config: &TrainingConfig, layers: usize) -> f64 {
-    if name.starts_with("heads.") || name.ends_with(crate::encoder::BertEncoder::CASING) {
+    if name.starts_with("heads.") || name.ends_with(crate::encoder::Encoder::CASING) {
         return config.new_tensor_rate;
     }
     let layer =

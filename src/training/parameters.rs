@@ -1,6 +1,6 @@
 use super::batches::Stream;
 use crate::bundle::{Bundle, Description, Network, Weights};
-use crate::encoder::BertEncoder;
+use crate::encoder::Encoder;
 use candle_core::{Device, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 pub fn initial_weights(base: &Bundle, description: &Description, seed: u64) -> Result<Weights> {
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
     for (name, tensor) in base.weights.tensors() {
-        if name.starts_with(&format!("{}.", Network::ENCODER)) && !name.ends_with(BertEncoder::CASING) {
+        if name.starts_with(&format!("{}.", Network::ENCODER)) && !name.ends_with(Encoder::CASING) {
             tensors.insert(name.clone(), tensor.clone());
         }
     }
@@ -32,7 +32,7 @@ pub fn initial_weights(base: &Bundle, description: &Description, seed: u64) -> R
             Some(tensor) => tensor.clone(),
             None => {
                 let mut stream = Stream::new(&[seed, 0x6e65_7774, number as u64]);
-                let zero = name.ends_with(".bias") || name.ends_with(BertEncoder::CASING);
+                let zero = name.ends_with(".bias") || name.ends_with(Encoder::CASING);
                 let spread = if zero { 0.0 } else { base.config.initializer_range };
                 let values: Vec<f32> =
                     (0..shape.iter().product()).map(|_| (stream.normal() * spread) as f32).collect();

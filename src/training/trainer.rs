@@ -125,7 +125,7 @@ impl Trainer<'_> {
         }
         let parameters = Parameters::new(&self.bundle.weights)?;
         let network = Network::load(parameters.builder(), &self.bundle.config, &self.bundle.description)?;
-        let mut optimizer = Optimizer::new(&parameters, self.config, self.bundle.config.num_hidden_layers);
+        let mut optimizer = Optimizer::new(&parameters, self.config, self.bundle.config.distinct_layers);
         let lengths: Vec<usize> = self.examples.iter().map(|e| e.ids.len()).collect();
         let per_epoch = self.examples.len().div_ceil(self.config.batch_size);
         let steps = per_epoch * self.config.epochs;
@@ -327,7 +327,7 @@ impl Trainer<'_> {
 
     fn with_token_dropout(&self, ids: &[u32], key: u64) -> Vec<u32> {
         let mut ids = ids.to_vec();
-        if let (true, Some(mask)) = (self.config.token_dropout > 0.0, self.bundle.tokenizer.id("[MASK]")) {
+        if let (true, Some(mask)) = (self.config.token_dropout > 0.0, self.bundle.tokenizer.mask()) {
             let mut stream = Stream::new(&[key, 0x6472_6f70]);
             let tokenizer = &self.bundle.tokenizer;
             let inner = tokenizer.prefix().len()..ids.len() - tokenizer.suffix().len();

@@ -2,5 +2,6 @@
 
 mod cli;
 mod default_model;
+mod families;
 mod golden;
 mod seqeval;

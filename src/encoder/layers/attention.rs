@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 ///
 /// * `q`, `k`, `v`: `[batch, tokens, width]`, head `h` in columns `h * width / heads ..`
 /// * `lengths`: real tokens of each sequence; padding stands behind them
+/// * `bias`: `[heads, tokens, tokens]`, added to the scaled products of queries (rows) and keys, if there is one
 /// * `p`: dropout on the attention probabilities
 ///
 /// Returns `[batch, tokens, width]`; what it holds on padding is not defined.
@@ -18,6 +19,7 @@ pub fn attention(
     [q, k, v]: [&Tensor; 3],
     lengths: &[usize],
     heads: usize,
+    bias: Option<&Tensor>,
     p: f64,
     randomness: &Randomness,
 ) -> Result<Tensor> {
@@ -36,19 +38,28 @@ pub fn attention(
         candle_core::bail!("attention: a sequence of {length} tokens in a batch of {tokens}");
     }
     let mask = randomness.mask(p);
-    if fused(q) {
+    if fused(q) && bias.is_none() {
         let op = Attention { lengths: lengths.to_vec(), heads, mask };
         return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
     }
-    plain(&[q.clone(), k.clone(), v.clone()], lengths, heads, mask)
+    plain(&[q.clone(), k.clone(), v.clone()], lengths, heads, bias, mask)
 }
 
-/// The same out of candle operations, for other devices and dtypes and as the twin in tests.
-fn plain(qkv: &[Tensor], lengths: &[usize], heads: usize, mask: Option<Mask>) -> Result<Tensor> {
+/// The same out of candle operations, for other devices and dtypes, for biased scores, and as the twin in tests.
+fn plain(
+    qkv: &[Tensor],
+    lengths: &[usize],
+    heads: usize,
+    bias: Option<&Tensor>,
+    mask: Option<Mask>,
+) -> Result<Tensor> {
     let (batch, tokens, width) = qkv[0].dims3()?;
     let split = |t: &Tensor| t.reshape((batch, tokens, heads, width / heads))?.transpose(1, 2)?.contiguous();
     let (q, k, v) = (split(&qkv[0])?, split(&qkv[1])?, split(&qkv[2])?);
-    let scores = (q.matmul(&k.t()?)? / ((width / heads) as f64).sqrt())?;
+    let mut scores = (q.matmul(&k.t()?)? / ((width / heads) as f64).sqrt())?;
+    if let Some(bias) = bias {
+        scores = scores.broadcast_add(&bias.unsqueeze(0)?)?;
+    }
     let hidden: Vec<f32> = lengths
         .iter()
         .flat_map(|&n| (0..tokens).map(move |j| if j < n { 0.0 } else { f32::NEG_INFINITY }))
@@ -154,8 +165,8 @@ mod tests {
             agree(
                 &operands(tokens),
                 3e-5,
-                |t| attention([&t[0], &t[1], &t[2]], &[tokens; 3], 4, 0.0, &Randomness::none()),
-                |t| plain(t, &[tokens; 3], 4, None),
+                |t| attention([&t[0], &t[1], &t[2]], &[tokens; 3], 4, None, 0.0, &Randomness::none()),
+                |t| plain(t, &[tokens; 3], 4, None, None),
             );
         }
     }
@@ -164,11 +175,12 @@ mod tests {
     fn padding_changes_nothing_for_real_tokens() {
         let t = operands(7);
         let keep = |x: Tensor| x.narrow(0, 1, 1).unwrap().narrow(1, 0, 4).unwrap().contiguous().unwrap();
-        let ours = attention([&t[0], &t[1], &t[2]], &[7, 4, 2], 4, 0.0, &Randomness::none()).unwrap();
-        let twin = plain(&t, &[7, 4, 2], 4, None).unwrap();
+        let ours = attention([&t[0], &t[1], &t[2]], &[7, 4, 2], 4, None, 0.0, &Randomness::none()).unwrap();
+        let twin = plain(&t, &[7, 4, 2], 4, None, None).unwrap();
         assert!(max_abs_diff(&keep(ours.clone()), &keep(twin)) < 1e-6);
         let alone: Vec<Tensor> = t.iter().map(|x| keep(x.clone())).collect();
-        let alone = attention([&alone[0], &alone[1], &alone[2]], &[4], 4, 0.0, &Randomness::none()).unwrap();
+        let alone =
+            attention([&alone[0], &alone[1], &alone[2]], &[4], 4, None, 0.0, &Randomness::none()).unwrap();
         assert_eq!(keep(ours).to_vec3::<f32>().unwrap(), alone.to_vec3::<f32>().unwrap());
     }
 
@@ -182,15 +194,15 @@ mod tests {
             3e-5,
             |t| {
                 assert!(first.replace(false), "the stream gives its first mask once");
-                attention([&t[0], &t[1], &t[2]], &[6; 3], 4, 0.4, &dropped)
+                attention([&t[0], &t[1], &t[2]], &[6; 3], 4, None, 0.4, &dropped)
             },
-            |t| plain(t, &[6; 3], 4, mask),
+            |t| plain(t, &[6; 3], 4, None, mask),
         );
     }
 
     #[test]
     fn an_empty_sequence_is_refused() {
         let t = operands(3);
-        assert!(attention([&t[0], &t[1], &t[2]], &[3, 0, 1], 4, 0.0, &Randomness::none()).is_err());
+        assert!(attention([&t[0], &t[1], &t[2]], &[3, 0, 1], 4, None, 0.0, &Randomness::none()).is_err());
     }
 }

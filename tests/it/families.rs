@@ -1,0 +1,116 @@
+//! Parity with Hugging Face `transformers` for the relatives of BERT, by the numbers of `scripts/golden_families.py`.
+
+use candle_core::Device;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use undertone::bundle::Bundle;
+use undertone::encoder::{Pass, Sequences};
+use undertone::engine::{Engine, Input, Tasks};
+
+const FAMILIES: [&str; 7] =
+    ["albert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"];
+
+/// A sentence alone against the same in a padded batch.
+const COMPANY: f32 = 1e-5;
+
+#[derive(Deserialize)]
+struct Golden {
+    tolerance: f32,
+    sentences: Vec<Sentence>,
+}
+
+#[derive(Deserialize)]
+struct Sentence {
+    text: String,
+    ids: Vec<u32>,
+    logits: Vec<f32>,
+    token_logits: Vec<Vec<f32>>,
+}
+
+fn folder(family: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/families").join(family)
+}
+
+fn golden(family: &str) -> Golden {
+    let json = std::fs::read(folder(family).join("golden.json")).expect("the fixture is in the checkout");
+    serde_json::from_slice(&json).expect("the fixture has the fields of its script")
+}
+
+#[track_caller]
+fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).unwrap_or(0.0);
+    assert!(worst <= tolerance, "{what}: off by {worst:e}, {tolerance:e} is allowed");
+}
+
+/// Logits of the head of a folder for rows of ids run as one batch: sentences' in one row each, or tokens' one after the
+/// other, without those on padding.
+fn logits(folder: &Path, rows: &[&[u32]], token: bool) -> Vec<Vec<f32>> {
+    let bundle = Bundle::open(folder).unwrap();
+    let network = bundle.network(&Device::Cpu).unwrap();
+    let padded: Vec<(&[u32], &[u32])> = rows.iter().map(|&ids| (ids, &[][..])).collect();
+    let sequences = Sequences::new(&padded, bundle.config.pad_token_id, false, &Device::Cpu).unwrap();
+    let logits = network.forward(&sequences, &Pass::inference(), !token, token).unwrap();
+    if !token {
+        return logits.sentence.expect("a sentence head").to_vec2().unwrap();
+    }
+    let logits = logits.token.expect("a token head").to_vec3::<f32>().unwrap();
+    logits.iter().zip(rows).map(|(row, ids)| row[..ids.len()].concat()).collect()
+}
+
+#[test]
+fn ids_are_those_of_transformers() {
+    for family in FAMILIES {
+        for kind in ["sequence", "token"] {
+            let tokenizer = Bundle::open(&folder(family).join(kind)).unwrap().tokenizer;
+            for sentence in golden(family).sentences {
+                let pieces = tokenizer.pieces(&sentence.text).unwrap().ids;
+                let ids = [tokenizer.prefix(), &pieces, tokenizer.suffix()].concat();
+                assert_eq!(ids, sentence.ids, "{family}: {}", sentence.text);
+            }
+        }
+    }
+}
+
+#[test]
+fn logits_of_both_heads_are_those_of_transformers() {
+    for family in FAMILIES {
+        let golden = golden(family);
+        let rows: Vec<&[u32]> = golden.sentences.iter().map(|s| &s.ids[..]).collect();
+        for (kind, token) in [("sequence", false), ("token", true)] {
+            let folder = folder(family).join(kind);
+            let together = logits(&folder, &rows, token);
+            for (sentence, ours) in golden.sentences.iter().zip(together) {
+                let what = format!("{family}, {kind}: {}", sentence.text);
+                let theirs = if token { sentence.token_logits.concat() } else { sentence.logits.clone() };
+                assert_close(&ours, &theirs, golden.tolerance, &what);
+                let alone = logits(&folder, &[&sentence.ids], token).remove(0);
+                assert_close(&ours, &alone, COMPANY, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_engine_reads_text_with_every_family() {
+    for family in FAMILIES {
+        let golden = golden(family);
+        let inputs: Vec<Input> =
+            golden.sentences.iter().map(|s| Input { text: &s.text, words: None }).collect();
+        let engine = Engine::open(Some(&folder(family).join("sequence"))).unwrap();
+        let predictions = engine.predict(&inputs, Tasks::Classify).unwrap();
+        for (sentence, prediction) in golden.sentences.iter().zip(predictions) {
+            assert_close(&prediction.logits, &sentence.logits, golden.tolerance, family);
+        }
+        let engine = Engine::open(Some(&folder(family).join("token"))).unwrap();
+        assert_eq!(engine.entity_labels(), ["LOC", "PER"]);
+        for (sentence, prediction) in
+            golden.sentences.iter().zip(engine.predict(&inputs, Tasks::Ner).unwrap())
+        {
+            for entity in prediction.entities.iter().flatten() {
+                let text = &sentence.text[entity.span.start..entity.span.end];
+                assert_eq!(text.trim(), text, "{family}: an entity without the space before it");
+            }
+        }
+    }
+}
