@@ -10,6 +10,12 @@ Writes a folder for every family below the output folder, with
     golden.json  library versions, tolerance, and for every text its ids, the logits of
                  `sequence`, and the logits of `token` for every real token
 
+and the folder `forms` with the sequence classifier of DistilBERT again, in other files:
+
+    bin-f16/        pytorch_model.bin, zipped, half precision
+    sharded-bf16/   safetensors in several files with an index, bfloat16
+    golden.json     the logits of each, computed in f32 from the rounded weights
+
 `tests/it/families.rs` reads them. Texts are of very different lengths and scored in one
 padded batch; the last one is as long as the model can read. Everything is seeded.
 """
@@ -185,6 +191,36 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     for name, (prefix, tokenizer, extra) in families().items():
         make(output / name, name, prefix, tokenizer, extra)
+    make_forms(output / "forms", output / "distilbert/sequence")
+
+
+def make_forms(output: Path, source: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(source)
+    batch = tokenizer(
+        SENTENCES, padding=True, return_tensors="pt", return_token_type_ids=False
+    )
+    logits = {}
+    for name, kind in [("bin-f16", torch.float16), ("sharded-bf16", torch.bfloat16)]:
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(source)
+        model = model.to(kind).eval()
+        tokenizer.save_pretrained(output / name)
+        if name == "bin-f16":
+            model.config.save_pretrained(output / name)
+            torch.save(model.state_dict(), output / name / "pytorch_model.bin")
+        else:
+            model.save_pretrained(output / name, max_shard_size="16KB")
+            assert (output / name / "model.safetensors.index.json").exists()
+        with torch.inference_mode():
+            rows = model.float()(**batch).logits
+        logits[name] = [
+            {"form": name, "text": text, "logits": rounded(row)}
+            for text, row in zip(SENTENCES, rows, strict=True)
+        ]
+    golden = {"script": "scripts/golden_families.py", "tolerance": TOLERANCE}
+    (output / "golden.json").write_text(
+        one_line_each(golden, "sentences", [s for rows in logits.values() for s in rows]),
+        encoding="utf-8",
+    )
 
 
 def make(

@@ -3,6 +3,7 @@
 //! On disk it is a folder in the Hugging Face layout. Folders made by HF `save_pretrained` load unchanged; ours add
 //! `undertone.json` ([`Description`]).
 
+mod checkpoint;
 mod default;
 mod description;
 mod names;
@@ -17,9 +18,12 @@ pub use weights::Weights;
 
 use crate::encoder::{ConfigError, EncoderConfig};
 use crate::tokens::{Tokenizer, TokenizerError};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
+use checkpoint::Checkpoint;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use weights::read_safetensors;
 
 /// Everything a model is made of.
 #[derive(Debug, Clone)]
@@ -88,11 +92,11 @@ pub enum BundleError {
         /// Why.
         reason: String,
     },
-    /// The folder has its weights in files that this version does not read.
+    /// The folder has its weights in files of another framework, or in a bare pickle.
     #[error(
-        "{path}: weights in this form are not supported yet; only one file `model.safetensors` is\n\nhint: convert the folder in Python with the class that its `config.json` names, for example `BertForTokenClassification.from_pretrained(FOLDER).save_pretrained(FOLDER, safe_serialization=True, max_shard_size=\"100GB\")`"
+        "{path}: weights in this form are not read; `model.safetensors` and torch's zip form of `pytorch_model.bin` are\n\nhint: convert the folder in Python with the class that its `config.json` names, for example `BertForTokenClassification.from_pretrained(FOLDER).save_pretrained(FOLDER, safe_serialization=True)`"
     )]
-    UnsupportedWeights {
+    ForeignWeights {
         /// The file that was found.
         path: PathBuf,
     },
@@ -108,14 +112,9 @@ pub enum BundleError {
     },
 }
 
-/// The weights file of a bundle.
-const WEIGHTS: &str = "model.safetensors";
-
-/// Weights in a form that is not read: of torch's own, or cut into several files.
-fn other_weights(folder: &Path) -> Option<PathBuf> {
-    let names =
-        ["model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5"];
-    names.map(|name| folder.join(name)).into_iter().find(|path| path.exists())
+/// Bytes in hexadecimal.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Bundle {
@@ -140,11 +139,8 @@ impl Bundle {
             tokenizer_config: optional("tokenizer_config.json")?,
         };
         let description = optional("undertone.json")?;
-        let weights = read(WEIGHTS).map_err(|error| match other_weights(folder) {
-            Some(path) if !folder.join(WEIGHTS).exists() => BundleError::UnsupportedWeights { path },
-            _ => error,
-        })?;
-        Self::assemble(folder, files, description.as_deref(), &weights)
+        let tensors = Checkpoint::find(folder)?.tensors()?;
+        Self::assemble(folder, files, description.as_deref(), tensors)
     }
 
     /// The default bundle, embedded in the library.
@@ -157,30 +153,29 @@ impl Bundle {
             tokenizer: default::TOKENIZER.to_vec(),
             tokenizer_config: Some(default::TOKENIZER_CONFIG.to_vec()),
         };
-        Self::assemble(Path::new("the embedded default"), files, Some(default::DESCRIPTION), default::WEIGHTS)
+        let folder = Path::new("the embedded default");
+        let tensors = read_safetensors(default::WEIGHTS)
+            .map_err(|reason| BundleError::Weights { path: folder.to_owned(), reason })?;
+        Self::assemble(folder, files, Some(default::DESCRIPTION), tensors)
     }
 
-    /// SHA-256, in hexadecimal, of the weights file that [`Bundle::open`] reads from a folder, or of the embedded one.
+    /// SHA-256, in hexadecimal, of the weights that [`Bundle::open`] reads from a folder (several files one after the other, in
+    /// the order of their names), or of the embedded ones.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn weights_sha256(folder: Option<&Path>) -> Result<String, BundleError> {
-        let digest = match folder {
-            None => Sha256::digest(default::WEIGHTS),
-            Some(folder) => {
-                let path = folder.join(WEIGHTS);
-                let bytes = std::fs::read(&path).map_err(|source| BundleError::File { path, source })?;
-                Sha256::digest(bytes)
-            }
-        };
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        match folder {
+            None => Ok(hexadecimal(&Sha256::digest(default::WEIGHTS))),
+            Some(folder) => Checkpoint::find(folder)?.sha256(),
+        }
     }
 
     fn assemble(
         folder: &Path,
         files: Files,
         description: Option<&[u8]>,
-        weights: &[u8],
+        tensors: BTreeMap<String, Tensor>,
     ) -> Result<Self, BundleError> {
         let config = EncoderConfig::parse(&files.config)
             .map_err(|source| BundleError::Config { path: folder.join("config.json"), source })?;
@@ -192,9 +187,7 @@ impl Bundle {
             None => Description::from_hugging_face(&files.config, &config)
                 .map_err(|reason| BundleError::Description { path: folder.join("config.json"), reason })?,
         };
-        let weights = Weights::parse(weights, config.family)
-            .map_err(|reason| BundleError::Weights { path: folder.join(WEIGHTS), reason })?;
-        let weights = weights.with_head_names(&description);
+        let weights = Weights::of_checkpoint(tensors, config.family).with_head_names(&description);
         let bundle = Self { config, tokenizer, description, weights, files };
         bundle.check().map_err(|reason| BundleError::Mismatch { path: folder.to_owned(), reason })?;
         Ok(bundle)
@@ -365,24 +358,9 @@ mod tests {
     }
 
     #[test]
-    fn weights_in_another_form_are_refused_with_a_way_out() {
-        let folder = tempfile::tempdir().unwrap();
-        tiny_bundle().save(folder.path(), Storage::F32).unwrap();
-        std::fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
-        let open = || Bundle::open(folder.path()).unwrap_err().to_string();
-        assert!(!open().contains("not supported yet"));
-        for name in ["pytorch_model.bin", "model.safetensors.index.json"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
-            let error = open();
-            assert!(error.contains(&format!("{name}: ")) && error.contains("not supported yet"), "{error}");
-            assert!(error.contains("hint: convert"), "{error}");
-        }
-    }
-
-    #[test]
     fn weights_are_known_by_the_hash_of_their_file() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(WEIGHTS), "abc").unwrap();
+        std::fs::write(folder.path().join("model.safetensors"), "abc").unwrap();
         let hash = Bundle::weights_sha256(Some(folder.path())).unwrap();
         assert!(hash.starts_with("ba7816bf8f01cfea"), "{hash}"); // of "abc", FIPS 180-4
         assert_eq!(Bundle::weights_sha256(None).unwrap().len(), 64);

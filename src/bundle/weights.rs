@@ -1,3 +1,4 @@
+use super::checkpoint::is_buffer;
 use super::names::under_our_names;
 use super::{Description, Head, Network};
 use crate::encoder::Family;
@@ -16,22 +17,9 @@ pub(super) const SCALES: &str = "::scales";
 pub struct Weights(BTreeMap<String, Tensor>);
 
 impl Weights {
-    /// Reads a safetensors file: f32, f16 or bf16 of an HF checkpoint of this family, or int8 rows of ours.
-    ///
-    /// # Errors
-    /// With a reason, if the file is damaged or a tensor is of a kind that weights cannot have.
-    pub(super) fn parse(bytes: &[u8], family: Family) -> Result<Self, String> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| format!("the weights cannot be read: {e}"))?;
-        let mut tensors = BTreeMap::new();
-        for (name, view) in file.tensors() {
-            if name.ends_with(SCALES) || name.ends_with("position_ids") {
-                continue; // read with their matrix; a buffer of old checkpoints
-            }
-            let values = values(&file, &name, &view)?;
-            let tensor = Tensor::from_vec(values, view.shape(), &Device::Cpu).map_err(|e| e.to_string())?;
-            tensors.insert(name, tensor);
-        }
-        Ok(Self(under_our_names(tensors, family)))
+    /// Takes tensors under the names of an HF checkpoint of this family, or under ours.
+    pub(super) fn of_checkpoint(tensors: BTreeMap<String, Tensor>, family: Family) -> Self {
+        Self(under_our_names(tensors, family))
     }
 
     /// Puts the bare `classifier.*` of an HF checkpoint below the head that its architecture names.
@@ -64,6 +52,30 @@ impl Weights {
         let tensors: HashMap<String, Tensor> = self.0.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         VarBuilder::from_tensors(tensors, DType::F32, device)
     }
+}
+
+/// Reads a safetensors file: tensors in f32, f16 or bf16, or int8 rows of ours.
+///
+/// # Errors
+/// With a reason, if the file is damaged or a tensor is of a kind that weights cannot have.
+pub(super) fn read_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| format!("the weights cannot be read: {e}"))?;
+    let mut tensors = BTreeMap::new();
+    for (name, view) in file.tensors() {
+        if name.ends_with(SCALES) || is_buffer(&name) {
+            continue; // scales are read with their matrix
+        }
+        let values = values(&file, &name, &view)?;
+        let tensor = Tensor::from_vec(values, view.shape(), &Device::Cpu).map_err(|e| e.to_string())?;
+        tensors.insert(name, tensor);
+    }
+    Ok(tensors)
+}
+
+/// The tensor, if all of its values are numbers.
+pub(super) fn finite_tensor(name: &str, tensor: Tensor) -> Result<Tensor, String> {
+    let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(|e| e.to_string())?;
+    finite(name, values.into_iter()).map(|_| tensor)
 }
 
 fn values(file: &SafeTensors, name: &str, view: &TensorView) -> Result<Vec<f32>, String> {
@@ -130,9 +142,8 @@ mod tests {
 
     #[test]
     fn a_truncated_file_is_an_error() {
-        let parse = |bytes: &[u8]| Weights::parse(bytes, Family::Bert);
-        assert!(parse(&[8, 0, 0, 0, 0, 0, 0, 0, b'{']).unwrap_err().contains("cannot be read"));
-        assert!(parse(&[]).is_err());
+        assert!(read_safetensors(&[8, 0, 0, 0, 0, 0, 0, 0, b'{']).unwrap_err().contains("cannot be read"));
+        assert!(read_safetensors(&[]).is_err());
     }
 
     #[test]
@@ -143,8 +154,7 @@ mod tests {
             if let Some(scales) = &scales {
                 tensors.push((format!("a{SCALES}"), TensorView::new(Dtype::F32, vec![1], scales).unwrap()));
             }
-            let bytes = safetensors::serialize(tensors, None).unwrap();
-            Weights::parse(&bytes, Family::Bert).map(drop)
+            read_safetensors(&safetensors::serialize(tensors, None).unwrap()).map(drop)
         };
         let f32s = |x: f32| [1f32.to_le_bytes(), x.to_le_bytes()].concat();
         assert_eq!(parse(Dtype::F32, &f32s(2.0), &[2], None), Ok(()));

@@ -114,3 +114,31 @@ fn the_engine_reads_text_with_every_family() {
         }
     }
 }
+
+#[derive(Deserialize)]
+struct Forms {
+    tolerance: f32,
+    sentences: Vec<Formed>,
+}
+
+#[derive(Deserialize)]
+struct Formed {
+    form: String,
+    text: String,
+    logits: Vec<f32>,
+}
+
+#[test]
+fn weights_in_torch_files_and_in_several_files_give_the_same_numbers() {
+    let json = std::fs::read(folder("forms").join("golden.json")).unwrap();
+    let golden: Forms = serde_json::from_slice(&json).unwrap();
+    for form in ["bin-f16", "sharded-bf16"] {
+        let engine = Engine::open(Some(&folder("forms").join(form))).unwrap();
+        let sentences: Vec<&Formed> = golden.sentences.iter().filter(|s| s.form == form).collect();
+        assert!(sentences.len() > 10, "{form}");
+        let inputs: Vec<Input> = sentences.iter().map(|s| Input { text: &s.text, words: None }).collect();
+        for (sentence, ours) in sentences.iter().zip(engine.predict(&inputs, Tasks::Classify).unwrap()) {
+            assert_close(&ours.logits, &sentence.logits, golden.tolerance, form);
+        }
+    }
+}
