@@ -147,6 +147,24 @@ def families() -> dict[str, tuple[str, Any, dict[str, Any]]]:
     roberta = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
     after_pad = {**roberta, "type_vocab_size": 1, "max_position_embeddings": MAX_TOKENS + 2}
     xlm = unigram(ROBERTA_TOKENS)
+    # As deberta-v3: buckets small enough that the longest text meets the logarithmic ones.
+    deberta = {
+        "relative_attention": True,
+        "position_buckets": 16,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "type_vocab_size": 0,
+        "layer_norm_eps": 1e-7,
+    }
+    # The older form: a row a distance, projections of their own, absolute positions too.
+    older = {
+        "relative_attention": True,
+        "max_relative_positions": 20,
+        "pos_att_type": "c2p|p2c",
+        "type_vocab_size": 2,
+    }
     return {
         "distilbert": (
             "DistilBert",
@@ -158,6 +176,8 @@ def families() -> dict[str, tuple[str, Any, dict[str, Any]]]:
         "roberta": ("Roberta", byte_level(), {**after_pad, "layer_norm_eps": 1e-5}),
         "xlm-roberta": ("XLMRoberta", xlm, {**after_pad, "layer_norm_eps": 1e-5}),
         "camembert": ("Camembert", xlm, {**after_pad, "hidden_act": "gelu_pytorch_tanh"}),
+        "deberta-v3": ("DebertaV2", xlm, deberta),
+        "deberta-v2": ("DebertaV2", bert, older),
         "albert": (
             "Albert",
             unigram(ALBERT_TOKENS, albert=True),

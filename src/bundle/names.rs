@@ -27,6 +27,11 @@ fn differences(family: Family) -> &'static [(&'static str, &'static str)] {
             ("attention.attn.o", "attention.output.dense"),
             ("attention.LayerNorm", "attention.output.LayerNorm"),
         ],
+        Family::DebertaV2 => &[
+            ("attention.self.query_proj", "attention.self.query"),
+            ("attention.self.key_proj", "attention.self.key"),
+            ("attention.self.value_proj", "attention.self.value"),
+        ],
         Family::Albert => &[
             ("attention.query", "attention.self.query"),
             ("attention.key", "attention.self.key"),
@@ -128,7 +133,8 @@ mod tests {
             "bert.pooler.dense.bias",
         ];
         assert_eq!(renamed(Family::Bert, &old), [bert[0], bert[1], "heads.sequence.pooler.bias"]);
-        let families = [Family::DistilBert, Family::MpNet, Family::Albert, Family::Roberta, Family::Electra];
+        use Family::{Albert, DebertaV2, DistilBert, Electra, MpNet, Roberta};
+        let families = [DistilBert, MpNet, Albert, Roberta, Electra, DebertaV2];
         let ours = [
             "bert.embeddings.word_embeddings.weight",
             "bert.embeddings_project.bias",
@@ -157,6 +163,11 @@ mod tests {
                 Family::DistilBert,
                 "distilbert.transformer.layer.1.output_layer_norm.bias",
                 "output.LayerNorm.bias",
+            ),
+            (
+                Family::DebertaV2,
+                "deberta.encoder.layer.1.attention.self.key_proj.bias",
+                "attention.self.key.bias",
             ),
             (Family::MpNet, "mpnet.encoder.layer.1.attention.attn.o.weight", "attention.output.dense.weight"),
             (Family::MpNet, "mpnet.encoder.layer.1.output.dense.weight", "output.dense.weight"),

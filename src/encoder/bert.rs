@@ -5,7 +5,8 @@
 //! "us" or "Turkey" from "turkey", which named entities need.
 
 use super::config::HiddenAct;
-use super::layers::{attention, dropout, dropout_add, embedding, gelu, layer_norm, linear};
+use super::layers::{Precision, attention, dropout, dropout_add, embedding, gelu, layer_norm, linear};
+use super::relative::{DistanceProjections, Prepared, Relative};
 use super::{EncoderConfig, Pass, Sequences};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -15,14 +16,13 @@ use candle_nn::VarBuilder;
 pub struct Encoder {
     config: EncoderConfig,
     words: Table,
-    positions: Table,
+    positions: Option<Table>,
     types: Option<Table>,
     casing: Option<Table>,
     norm: Norm,
     /// Embeddings to states, where they differ in width.
     projection: Option<Linear>,
-    /// `[buckets, heads]`, of the relative attention bias.
-    relative: Option<Tensor>,
+    relative: Relative,
     /// Those with weights of their own.
     layers: Vec<Layer>,
 }
@@ -39,23 +39,18 @@ impl Encoder {
     /// If a tensor is missing or its shape is not the one `config` calls for.
     pub fn load(vb: VarBuilder, config: &EncoderConfig, casing_classes: usize) -> Result<Self> {
         let (width, inner, embedded) = (config.hidden_size, config.intermediate_size, config.embedding_size);
-        let table = |name: &str, rows: usize| -> Result<Option<Table>> {
-            if rows == 0 {
-                return Ok(None);
-            }
-            let vb = vb.pp("embeddings").pp(name);
-            let name = format!("{}.weight", vb.prefix());
-            Ok(Some(Table { name, weight: vb.get((rows, embedded), "weight")? }))
+        let table = |name: &str, rows: usize| match rows {
+            0 => Ok(None),
+            rows => Table::load(&vb, name, rows, embedded).map(Some),
         };
-        let needed = |name: &str, rows: usize| {
-            table(name, rows)?.ok_or_else(|| candle_core::Error::Msg(format!("{name} have no rows")))
-        };
+        let positions = if config.has_positions { config.max_position_embeddings } else { 0 };
         let layer = |i: usize| -> Result<Layer> {
             let vb = vb.pp("encoder.layer").pp(i);
             Ok(Layer {
                 query: Linear::load(vb.pp("attention.self.query"), width, width)?,
                 key: Linear::load(vb.pp("attention.self.key"), width, width)?,
                 value: Linear::load(vb.pp("attention.self.value"), width, width)?,
+                distances: DistanceProjections::load(&vb, config)?,
                 attention_output: Linear::load(vb.pp("attention.output.dense"), width, width)?,
                 attention_norm: Norm::load(vb.pp("attention.output.LayerNorm"), width)?,
                 intermediate: Linear::load(vb.pp("intermediate.dense"), width, inner)?,
@@ -64,8 +59,8 @@ impl Encoder {
             })
         };
         Ok(Self {
-            words: needed("word_embeddings", config.vocab_size)?,
-            positions: needed("position_embeddings", config.max_position_embeddings)?,
+            words: Table::load(&vb, "word_embeddings", config.vocab_size, embedded)?,
+            positions: table("position_embeddings", positions)?,
             types: table("token_type_embeddings", config.type_vocab_size)?,
             casing: table("casing_embeddings", casing_classes)?,
             norm: Norm::load(vb.pp("embeddings.LayerNorm"), embedded)?,
@@ -73,13 +68,7 @@ impl Encoder {
                 true => Some(Linear::load(vb.pp("embeddings_project"), embedded, width)?),
                 false => None,
             },
-            relative: match config.relative_buckets {
-                0 => None,
-                buckets => {
-                    let shape = (buckets, config.num_attention_heads);
-                    Some(vb.get(shape, "encoder.relative_attention_bias.weight")?)
-                }
-            },
+            relative: Relative::load(&vb, config)?,
             layers: (0..config.distinct_layers).map(layer).collect::<Result<_>>()?,
             config: config.clone(),
         })
@@ -101,11 +90,11 @@ impl Encoder {
     /// If a sequence is longer than the position embedding, or casing classes are wanted and not given.
     pub fn forward(&self, sequences: &Sequences, pass: &Pass) -> Result<Tensor> {
         let mut states = self.embed(sequences, pass)?;
-        let bias = self.relative.as_ref().map(|table| relative_bias(table, states.dim(1)?)).transpose()?;
+        let relative = self.relative.prepare(states.dim(1)?, &self.config)?;
         for layer in &self.layers {
             for _ in 0..self.config.repeats {
                 let lengths = &sequences.lengths;
-                states = layer.forward(&states, lengths, bias.as_ref(), &self.config, pass)?;
+                states = layer.forward(&states, lengths, &relative, &self.config, pass)?;
             }
         }
         Ok(states)
@@ -118,15 +107,17 @@ impl Encoder {
         if tokens > most {
             candle_core::bail!("a sequence of {tokens} tokens, and the encoder has {most} positions");
         }
-        let first = self.config.first_position;
-        let positions: Vec<u32> =
-            (0..batch).flat_map(|_| (first..first + tokens).map(|p| p as u32)).collect();
-        let positions = Tensor::from_vec(positions, (batch, tokens), ids.device())?;
         let mut sum = self.words.rows(ids, pass)?;
         if let Some(table) = &self.types {
             sum = (sum + table.rows(&ids.zeros_like()?, pass)?)?;
         }
-        sum = (sum + self.positions.rows(&positions, pass)?)?;
+        if let Some(table) = &self.positions {
+            let first = self.config.first_position;
+            let positions: Vec<u32> =
+                (0..batch).flat_map(|_| (first..first + tokens).map(|p| p as u32)).collect();
+            let positions = Tensor::from_vec(positions, (batch, tokens), ids.device())?;
+            sum = (sum + table.rows(&positions, pass)?)?;
+        }
         if let Some(table) = &self.casing {
             let Some(classes) = &sequences.casing else {
                 candle_core::bail!(
@@ -144,31 +135,6 @@ impl Encoder {
     }
 }
 
-/// The bias of every pair of `tokens` places, `[heads, tokens, tokens]`, from one of every distance, `[buckets, heads]`.
-fn relative_bias(table: &Tensor, tokens: usize) -> Result<Tensor> {
-    let (buckets, heads) = table.dims2()?;
-    let pairs = (0..tokens).flat_map(|query| (0..tokens).map(move |key| (query, key)));
-    let numbers: Vec<u32> = pairs.map(|(query, key)| bucket(query, key, buckets)).collect();
-    let numbers = Tensor::from_vec(numbers, tokens * tokens, table.device())?;
-    table.index_select(&numbers, 0)?.t()?.reshape((heads, tokens, tokens))
-}
-
-/// Bucket of the distance between two places, as in HF `MPNetEncoder.relative_position_bucket` (and T5): half of the
-/// buckets for keys behind the query; in each half the first half for one distance each, the rest logarithmic up to 128.
-fn bucket(query: usize, key: usize, buckets: usize) -> u32 {
-    const FARTHEST: f32 = 128.0;
-    let half = buckets / 2;
-    let exact = half / 2;
-    let distance = query.abs_diff(key);
-    let within = if distance < exact {
-        distance
-    } else {
-        let ratio = (distance as f32 / exact as f32).ln() / (FARTHEST / exact as f32).ln();
-        (exact + (ratio * (half - exact) as f32) as usize).min(half - 1)
-    };
-    (within + if key > query { half } else { 0 }) as u32
-}
-
 #[derive(Debug, Clone)]
 struct Table {
     name: String,
@@ -176,39 +142,49 @@ struct Table {
 }
 
 impl Table {
+    fn load(vb: &VarBuilder, name: &str, rows: usize, width: usize) -> Result<Self> {
+        let vb = vb.pp("embeddings").pp(name);
+        let name = format!("{}.weight", vb.prefix());
+        Ok(Self { name, weight: vb.get((rows, width), "weight")? })
+    }
+
     fn rows(&self, ids: &Tensor, pass: &Pass) -> Result<Tensor> {
         embedding(&self.weight, ids, pass.tables.get(&self.name))
     }
 }
 
 #[derive(Debug, Clone)]
-struct Linear {
+pub(super) struct Linear {
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Linear {
-    fn load(vb: VarBuilder, inputs: usize, outputs: usize) -> Result<Self> {
+    pub(super) fn load(vb: VarBuilder, inputs: usize, outputs: usize) -> Result<Self> {
         Ok(Self { weight: vb.get((outputs, inputs), "weight")?, bias: vb.get(outputs, "bias")? })
     }
 
     fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        linear(x, &self.weight, &self.bias, pass.precision)
+        self.forward_in(x, pass.precision)
+    }
+
+    pub(super) fn forward_in(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        linear(x, &self.weight, &self.bias, precision)
     }
 }
 
 #[derive(Debug, Clone)]
-struct Norm {
+pub(super) struct Norm {
     gamma: Tensor,
     beta: Tensor,
 }
 
 impl Norm {
-    fn load(vb: VarBuilder, width: usize) -> Result<Self> {
+    pub(super) fn load(vb: VarBuilder, width: usize) -> Result<Self> {
         Ok(Self { gamma: vb.get(width, "weight")?, beta: vb.get(width, "bias")? })
     }
 
-    fn forward(&self, x: &Tensor, config: &EncoderConfig) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, config: &EncoderConfig) -> Result<Tensor> {
         layer_norm(x, &self.gamma, &self.beta, config.layer_norm_eps)
     }
 }
@@ -218,6 +194,7 @@ struct Layer {
     query: Linear,
     key: Linear,
     value: Linear,
+    distances: DistanceProjections,
     attention_output: Linear,
     attention_norm: Norm,
     intermediate: Linear,
@@ -231,16 +208,18 @@ impl Layer {
         &self,
         x: &Tensor,
         lengths: &[usize],
-        bias: Option<&Tensor>,
+        relative: &Prepared,
         config: &EncoderConfig,
         pass: &Pass,
     ) -> Result<Tensor> {
         let randomness = &pass.randomness;
         let (q, k, v) =
             (self.query.forward(x, pass)?, self.key.forward(x, pass)?, self.value.forward(x, pass)?);
+        let projections = [&self.query, &self.key];
+        let (q, bias) = self.distances.apply(&q, &k, projections, relative, config, pass)?;
         let heads = config.num_attention_heads;
         let p = config.attention_probs_dropout_prob;
-        let mixed = attention([&q, &k, &v], lengths, heads, bias, p, randomness)?;
+        let mixed = attention([&q, &k, &v], lengths, heads, bias.as_ref(), p, randomness)?;
         let attended = self.attention_output.forward(&mixed, pass)?;
         let attended = dropout_add(&attended, x, config.hidden_dropout_prob, randomness)?;
         let attended = self.attention_norm.forward(&attended, config)?;

@@ -28,12 +28,14 @@ pub struct EncoderConfig {
     pub hidden_dropout_prob: f64,
     /// Dropout on attention probabilities.
     pub attention_probs_dropout_prob: f64,
-    /// Rows of the position embedding.
+    /// Rows of the position embedding, or without one the longest sequence.
     pub max_position_embeddings: usize,
+    /// Whether there is a position embedding.
+    pub has_positions: bool,
     /// Row of the position embedding that belongs to the first token.
     pub first_position: usize,
-    /// Buckets of the relative attention bias; 0 where there is none.
-    pub relative_buckets: usize,
+    /// What attention knows of the distance between two tokens.
+    pub relative: RelativeAttention,
     /// Rows of the token type embedding; 0 where there is none.
     pub type_vocab_size: usize,
     /// Standard deviation of new weights.
@@ -62,11 +64,13 @@ pub enum Family {
     MpNet,
     /// `albert`: Lan et al. 2020, arXiv 1909.11942. Narrow embeddings; layers share weights.
     Albert,
+    /// `deberta-v2` (v3 too): He et al. 2021, arXiv 2111.09543. Disentangled attention; mostly no position embedding.
+    DebertaV2,
 }
 
 impl Family {
     /// `model_type` values, and the family each belongs to.
-    const MODEL_TYPES: [(&str, Self); 8] = [
+    const MODEL_TYPES: [(&str, Self); 9] = [
         ("bert", Self::Bert),
         ("roberta", Self::Roberta),
         ("xlm-roberta", Self::Roberta),
@@ -75,6 +79,7 @@ impl Family {
         ("electra", Self::Electra),
         ("mpnet", Self::MpNet),
         ("albert", Self::Albert),
+        ("deberta-v2", Self::DebertaV2),
     ];
 
     /// What stands before the encoder's tensors in an HF checkpoint with a head.
@@ -86,6 +91,7 @@ impl Family {
             Self::Electra => "electra.",
             Self::MpNet => "mpnet.",
             Self::Albert => "albert.",
+            Self::DebertaV2 => "deberta.",
         }
     }
 }
@@ -99,6 +105,44 @@ pub enum HiddenAct {
     GeluTanh,
     /// `relu`.
     Relu,
+}
+
+/// What attention knows of the distance between two tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelativeAttention {
+    /// Nothing.
+    None,
+    /// One bias a head for every bucket of distances.
+    Bias {
+        /// Number of buckets.
+        buckets: usize,
+    },
+    /// Distances have states of their own, which queries and keys attend to.
+    Disentangled(Disentangled),
+}
+
+/// Settings of disentangled attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disentangled {
+    /// Logarithmic buckets of distances (`position_buckets`); 0 for one a distance.
+    pub buckets: usize,
+    /// Largest distance (`max_relative_positions`).
+    pub farthest: usize,
+    /// `c2p` in `pos_att_type`: queries attend to distances.
+    pub content_to_position: bool,
+    /// `p2c` in `pos_att_type`: keys attend to distances.
+    pub position_to_content: bool,
+    /// `share_att_key`: distances go through the projections of the tokens.
+    pub shares_projections: bool,
+    /// `norm_rel_ebd` is `layer_norm`: the states of distances are normed.
+    pub norm: bool,
+}
+
+impl Disentangled {
+    /// Half the rows of the table of distances.
+    pub fn span(&self) -> usize {
+        if self.buckets > 0 { self.buckets } else { self.farthest }
+    }
 }
 
 /// Why a `config.json` cannot be honoured.
@@ -153,6 +197,108 @@ struct Fields {
     classifier_dropout: Option<f64>,
     #[serde(default)]
     is_decoder: bool,
+    #[serde(flatten)]
+    deberta: DebertaFields,
+}
+
+/// Fields that DeBERTa-v2 alone has, under the names and defaults of HF `configuration_deberta_v2.py`.
+#[derive(Deserialize)]
+#[serde(default)]
+struct DebertaFields {
+    relative_attention: bool,
+    max_relative_positions: i64,
+    position_buckets: i64,
+    position_biased_input: bool,
+    pos_att_type: Option<OneOrMany>,
+    share_att_key: bool,
+    norm_rel_ebd: String,
+    conv_kernel_size: usize,
+    z_steps: usize,
+    attention_head_size: Option<usize>,
+    pooler_hidden_act: String,
+    cls_dropout: Option<f64>,
+}
+
+impl Default for DebertaFields {
+    fn default() -> Self {
+        Self {
+            relative_attention: false,
+            max_relative_positions: -1,
+            position_buckets: -1,
+            position_biased_input: true,
+            pos_att_type: None,
+            share_att_key: false,
+            norm_rel_ebd: "none".into(),
+            conv_kernel_size: 0,
+            z_steps: 0,
+            attention_head_size: None,
+            pooler_hidden_act: "gelu".into(),
+            cls_dropout: None,
+        }
+    }
+}
+
+/// `"c2p|p2c"` or `["c2p", "p2c"]`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::One(names) => names.split('|').any(|one| one.trim().eq_ignore_ascii_case(name)),
+            Self::Many(names) => names.iter().any(|one| one.eq_ignore_ascii_case(name)),
+        }
+    }
+}
+
+impl DebertaFields {
+    /// The attention, or the field that cannot be honoured, its value, and what it may be.
+    fn attention(&self, fields: &Fields) -> Result<RelativeAttention, (&'static str, String, &'static str)> {
+        let head_size = fields.hidden_size / fields.num_attention_heads.max(1);
+        for (holds, field, value, supported) in [
+            (self.relative_attention, "relative_attention", "false".to_owned(), "true"),
+            (self.conv_kernel_size == 0, "conv_kernel_size", self.conv_kernel_size.to_string(), "0"),
+            (self.z_steps <= 1, "z_steps", self.z_steps.to_string(), "0 or 1"),
+            (
+                self.pooler_hidden_act == "gelu",
+                "pooler_hidden_act",
+                self.pooler_hidden_act.clone(),
+                "\"gelu\"",
+            ),
+            (
+                self.attention_head_size.is_none_or(|size| size == head_size),
+                "attention_head_size",
+                self.attention_head_size.unwrap_or_default().to_string(),
+                "`hidden_size` divided by `num_attention_heads`",
+            ),
+            (
+                fields.embedding_size.is_none_or(|size| size == fields.hidden_size),
+                "embedding_size",
+                fields.embedding_size.unwrap_or_default().to_string(),
+                "`hidden_size`",
+            ),
+        ] {
+            if !holds {
+                return Err((field, value, supported));
+            }
+        }
+        let has = |kind| self.pos_att_type.as_ref().is_some_and(|kinds| kinds.contains(kind));
+        Ok(RelativeAttention::Disentangled(Disentangled {
+            buckets: usize::try_from(self.position_buckets).unwrap_or(0),
+            farthest: match usize::try_from(self.max_relative_positions) {
+                Ok(n) if n > 0 => n,
+                _ => fields.max_position_embeddings,
+            },
+            content_to_position: has("c2p"),
+            position_to_content: has("p2c"),
+            shares_projections: self.share_att_key,
+            norm: self.norm_rel_ebd.split('|').any(|one| one.trim().eq_ignore_ascii_case("layer_norm")),
+        }))
+    }
 }
 
 impl EncoderConfig {
@@ -167,7 +313,7 @@ impl EncoderConfig {
         };
         let kind = fields.model_type.as_deref().unwrap_or("bert");
         let Some((_, family)) = Family::MODEL_TYPES.into_iter().find(|(name, _)| *name == kind) else {
-            let known = "\"bert\", \"roberta\", \"xlm-roberta\", \"camembert\", \"distilbert\", \"electra\", \"mpnet\" or \"albert\"";
+            let known = "\"bert\", \"roberta\", \"xlm-roberta\", \"camembert\", \"distilbert\", \"electra\", \"mpnet\", \"albert\" or \"deberta-v2\"";
             return refuse("model_type", &kind, known);
         };
         let (albert, mpnet) = (family == Family::Albert, family == Family::MpNet);
@@ -181,7 +327,7 @@ impl EncoderConfig {
                     return refuse("hidden_act", &other, known);
                 }
             };
-        if let Some(other) = fields.position_embedding_type.filter(|kind| kind != "absolute") {
+        if let Some(other) = fields.position_embedding_type.as_deref().filter(|&kind| kind != "absolute") {
             return refuse("position_embedding_type", &other, "\"absolute\"");
         }
         if fields.is_decoder {
@@ -193,8 +339,21 @@ impl EncoderConfig {
             Family::Albert => (fields.num_hidden_groups.unwrap_or(1), fields.inner_group_num.unwrap_or(1)),
             _ => (fields.num_hidden_layers, 1),
         };
-        let relative_buckets = if mpnet { fields.relative_attention_num_buckets.unwrap_or(32) } else { 0 };
-        let no_types = mpnet || family == Family::DistilBert;
+        let buckets = fields.relative_attention_num_buckets.unwrap_or(32);
+        let relative = match family {
+            Family::MpNet => RelativeAttention::Bias { buckets },
+            Family::DebertaV2 => match fields.deberta.attention(&fields) {
+                Ok(attention) => attention,
+                Err((field, value, supported)) => return refuse(field, &value, supported),
+            },
+            _ => RelativeAttention::None,
+        };
+        let deberta = family == Family::DebertaV2;
+        let types = match family {
+            Family::MpNet | Family::DistilBert => 0,
+            Family::DebertaV2 => fields.type_vocab_size.unwrap_or(0),
+            _ => fields.type_vocab_size.unwrap_or(2),
+        };
         for (field, size) in [
             ("vocab_size", fields.vocab_size),
             ("embedding_size", embedding_size),
@@ -204,7 +363,7 @@ impl EncoderConfig {
             ("num_attention_heads", fields.num_attention_heads),
             ("intermediate_size", fields.intermediate_size),
             ("max_position_embeddings", fields.max_position_embeddings),
-            ("type_vocab_size", fields.type_vocab_size.unwrap_or(2)),
+            ("type_vocab_size", if deberta { 1 } else { fields.type_vocab_size.unwrap_or(2) }),
         ] {
             if size == 0 {
                 return refuse(field, &size, "a number above 0");
@@ -213,9 +372,9 @@ impl EncoderConfig {
         if inner != 1 {
             return refuse("inner_group_num", &inner, "1");
         }
-        if mpnet && relative_buckets != 32 {
+        if mpnet && buckets != 32 {
             // HF's `compute_position_bias` counts in 32 buckets whatever the configuration says.
-            return refuse("relative_attention_num_buckets", &relative_buckets, "32");
+            return refuse("relative_attention_num_buckets", &buckets, "32");
         }
         if !fields.num_hidden_layers.is_multiple_of(groups) {
             return refuse("num_hidden_groups", &groups, "a divisor of `num_hidden_layers`");
@@ -240,17 +399,18 @@ impl EncoderConfig {
                 Family::MpNet => 2, // `padding_idx` is 1 in its code, whatever the configuration says
                 _ => 0,
             },
-            relative_buckets,
-            type_vocab_size: if no_types { 0 } else { fields.type_vocab_size.unwrap_or(2) },
+            has_positions: !deberta || fields.deberta.position_biased_input,
+            relative,
+            type_vocab_size: types,
             initializer_range: fields.initializer_range.unwrap_or(0.02),
-            layer_norm_eps: fields.layer_norm_eps.unwrap_or(1e-12),
+            layer_norm_eps: fields.layer_norm_eps.unwrap_or(if deberta { 1e-7 } else { 1e-12 }),
             // `transformers` writes null where a model has no padding token; which id fills masked places then does not
             // matter.
             pad_token_id: fields.pad_token_id.unwrap_or(match family {
                 Family::Roberta | Family::MpNet => 1,
                 _ => 0,
             }),
-            classifier_dropout: fields.classifier_dropout,
+            classifier_dropout: fields.classifier_dropout.or(fields.deberta.cls_dropout),
         };
         for (field, share) in [
             ("hidden_dropout_prob", config.hidden_dropout_prob),
@@ -307,7 +467,12 @@ mod tests {
         for (extra, field) in [
             (r#""hidden_act":"silu""#, "hidden_act"),
             (r#""position_embedding_type":"relative_key""#, "position_embedding_type"),
-            (r#""model_type":"deberta-v2""#, "model_type"),
+            (r#""model_type":"gpt2""#, "model_type"),
+            (
+                r#""model_type":"deberta-v2","relative_attention":true,"conv_kernel_size":3"#,
+                "conv_kernel_size",
+            ),
+            (r#""model_type":"deberta-v2""#, "relative_attention"),
             (r#""model_type":"albert","inner_group_num":2"#, "inner_group_num"),
             (r#""model_type":"mpnet","relative_attention_num_buckets":16"#, "relative_attention_num_buckets"),
             (r#""model_type":"roberta","pad_token_id":11"#, "max_position_embeddings"),

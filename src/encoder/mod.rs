@@ -3,9 +3,10 @@
 mod bert;
 mod config;
 pub mod layers;
+mod relative;
 
 pub use bert::Encoder;
-pub use config::{ConfigError, EncoderConfig, Family, HiddenAct};
+pub use config::{ConfigError, Disentangled, EncoderConfig, Family, HiddenAct, RelativeAttention};
 
 use candle_core::{DType, Device, Result, Tensor};
 use layers::{Precision, Randomness, RowGradients};

@@ -10,7 +10,7 @@ pub enum Pooling {
     Mean,
     /// The first token through a dense layer and tanh, as in HF `BertPooler` and `RobertaClassificationHead`.
     Pooler,
-    /// The same with GELU, as in HF `ElectraClassificationHead`.
+    /// The same with GELU, as in HF `ElectraClassificationHead` and DeBERTa's `ContextPooler`.
     #[serde(rename = "pooler-gelu")]
     PoolerGelu,
     /// The same with ReLU, as in HF `DistilBertForSequenceClassification`.
@@ -23,7 +23,7 @@ impl Pooling {
     pub fn of(family: Family) -> Self {
         match family {
             Family::Bert | Family::Roberta | Family::MpNet | Family::Albert => Self::Pooler,
-            Family::Electra => Self::PoolerGelu,
+            Family::Electra | Family::DebertaV2 => Self::PoolerGelu,
             Family::DistilBert => Self::PoolerRelu,
         }
     }

@@ -7,8 +7,17 @@ use undertone::bundle::Bundle;
 use undertone::encoder::{Pass, Sequences};
 use undertone::engine::{Engine, Input, Tasks};
 
-const FAMILIES: [&str; 7] =
-    ["albert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"];
+const FAMILIES: [&str; 9] = [
+    "albert",
+    "camembert",
+    "deberta-v2",
+    "deberta-v3",
+    "distilbert",
+    "electra",
+    "mpnet",
+    "roberta",
+    "xlm-roberta",
+];
 
 /// A sentence alone against the same in a padded batch.
 const COMPANY: f32 = 1e-5;

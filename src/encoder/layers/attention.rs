@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 ///
 /// * `q`, `k`, `v`: `[batch, tokens, width]`, head `h` in columns `h * width / heads ..`
 /// * `lengths`: real tokens of each sequence; padding stands behind them
-/// * `bias`: `[heads, tokens, tokens]`, added to the scaled products of queries (rows) and keys, if there is one
+/// * `bias`: `[batch or 1, heads, tokens, tokens]`, added to the scaled products of queries (rows) and keys, if there is one
 /// * `p`: dropout on the attention probabilities
 ///
 /// Returns `[batch, tokens, width]`; what it holds on padding is not defined.
@@ -58,7 +58,7 @@ fn plain(
     let (q, k, v) = (split(&qkv[0])?, split(&qkv[1])?, split(&qkv[2])?);
     let mut scores = (q.matmul(&k.t()?)? / ((width / heads) as f64).sqrt())?;
     if let Some(bias) = bias {
-        scores = scores.broadcast_add(&bias.unsqueeze(0)?)?;
+        scores = scores.broadcast_add(bias)?;
     }
     let hidden: Vec<f32> = lengths
         .iter()
