@@ -189,7 +189,8 @@ def random_model(kind: type[M], config: BertConfig, seed: int) -> M:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+            is_norm = "norm" in name.lower() and name.endswith("weight")
+            centre = 1.0 if is_norm else 0.0
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.copy_(centre + config.initializer_range * noise)
     return model

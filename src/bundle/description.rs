@@ -43,6 +43,9 @@ pub struct SentenceTask {
     pub activation: Activation,
     /// Token states to a sentence vector.
     pub pooling: Pooling,
+    /// Whether a dense layer, GELU and a norm stand before the classifier, as in HF `ModernBertPredictionHead`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transform: bool,
     /// Probability from which a label applies, one per label (unused under softmax).
     pub thresholds: Vec<f32>,
     /// What logits are divided by before the activation.
@@ -56,6 +59,9 @@ pub struct TokenTask {
     pub name: String,
     /// Tags in the order of the logits.
     pub labels: Vec<String>,
+    /// Whether a dense layer, GELU and a norm stand before the classifier, as in HF `ModernBertPredictionHead`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transform: bool,
 }
 
 impl Description {
@@ -138,11 +144,16 @@ impl Description {
                     thresholds: vec![0.5; labels.len()],
                     labels,
                     activation,
-                    pooling: Pooling::of(config.family),
+                    pooling: Pooling::of(config),
+                    transform: config.modern.is_some(),
                     temperature: 1.0,
                 })]
             }
-            Some("TokenClassification") => vec![Head::Token(TokenTask { name: "token".into(), labels })],
+            Some("TokenClassification") => vec![Head::Token(TokenTask {
+                name: "token".into(),
+                labels,
+                transform: config.modern.is_some(),
+            })],
             _ => Vec::new(),
         };
         let max_tokens = Some(config.max_tokens());

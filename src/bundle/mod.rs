@@ -253,10 +253,15 @@ pub(crate) mod testing {
                     labels: strings(&["condemnation", "reassurance", "speculation"]),
                     activation: crate::head::Activation::Sigmoid,
                     pooling: crate::head::Pooling::Mean,
+                    transform: false,
                     thresholds: vec![0.5; 3],
                     temperature: 1.0,
                 }),
-                Head::Token(TokenTask { name: "entities".into(), labels: strings(&["O", "B-PER", "I-PER"]) }),
+                Head::Token(TokenTask {
+                    name: "entities".into(),
+                    labels: strings(&["O", "B-PER", "I-PER"]),
+                    transform: false,
+                }),
             ],
             training: None,
         };

@@ -27,6 +27,10 @@ fn differences(family: Family) -> &'static [(&'static str, &'static str)] {
             ("attention.attn.o", "attention.output.dense"),
             ("attention.LayerNorm", "attention.output.LayerNorm"),
         ],
+        Family::ModernBert => &[
+            ("embeddings.tok_embeddings", "embeddings.word_embeddings"),
+            ("embeddings.norm", "embeddings.LayerNorm"),
+        ],
         Family::DebertaV2 => &[
             ("attention.self.query_proj", "attention.self.query"),
             ("attention.self.key_proj", "attention.self.key"),
@@ -51,6 +55,7 @@ fn layers(family: Family) -> &'static str {
     match family {
         Family::DistilBert => "transformer.layer.",
         Family::Albert => "encoder.albert_layer_groups.",
+        Family::ModernBert => "layers.",
         _ => "encoder.layer.",
     }
 }
@@ -88,6 +93,9 @@ fn our_name(name: &str, family: Family) -> String {
             return format!("heads.sequence.pooler.{rest}");
         }
     }
+    if let Some(rest) = head.strip_prefix("head.") {
+        return format!("transform.{rest}");
+    }
     if let Some(rest) = head.strip_prefix("classifier.out_proj.") {
         return format!("classifier.{rest}");
     }
@@ -102,7 +110,10 @@ fn our_name(name: &str, family: Family) -> String {
         Some(rest) => format!("encoder.layer.{}", rest.replacen(".albert_layers.0.", ".", 1)),
         None => name,
     };
-    if ours.starts_with("encoder.")
+    if let Some(rest) = ours.strip_prefix("final_norm.") {
+        ours = format!("encoder.final_norm.{rest}");
+    }
+    if ["encoder.", "embeddings."].iter().any(|part| ours.starts_with(part))
         && let Some((theirs, our)) = differences(family).iter().find(|(theirs, _)| ours.contains(theirs))
     {
         ours = ours.replacen(theirs, our, 1);
@@ -133,8 +144,8 @@ mod tests {
             "bert.pooler.dense.bias",
         ];
         assert_eq!(renamed(Family::Bert, &old), [bert[0], bert[1], "heads.sequence.pooler.bias"]);
-        use Family::{Albert, DebertaV2, DistilBert, Electra, MpNet, Roberta};
-        let families = [DistilBert, MpNet, Albert, Roberta, Electra, DebertaV2];
+        use Family::{Albert, DebertaV2, DistilBert, Electra, ModernBert, MpNet, Roberta};
+        let families = [DistilBert, MpNet, Albert, Roberta, Electra, DebertaV2, ModernBert];
         let ours = [
             "bert.embeddings.word_embeddings.weight",
             "bert.embeddings_project.bias",
@@ -169,6 +180,7 @@ mod tests {
                 "deberta.encoder.layer.1.attention.self.key_proj.bias",
                 "attention.self.key.bias",
             ),
+            (Family::ModernBert, "model.layers.1.mlp.Wi.weight", "mlp.Wi.weight"),
             (Family::MpNet, "mpnet.encoder.layer.1.attention.attn.o.weight", "attention.output.dense.weight"),
             (Family::MpNet, "mpnet.encoder.layer.1.output.dense.weight", "output.dense.weight"),
             (

@@ -1,6 +1,6 @@
 use super::{Description, Head};
 use crate::encoder::{Encoder, EncoderConfig, Pass, Sequences};
-use crate::head::{SentenceHead, SentenceHeadTensors, TokenHead};
+use crate::head::{SentenceHead, SentenceHeadTensors, TokenHead, Transform};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -38,6 +38,9 @@ impl Network {
         let encoder = Encoder::load(vb.pp(Self::ENCODER), config, description.casing_classes)?;
         let width = config.hidden_size;
         let dropout = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
+        let transform = |vb: &VarBuilder, wanted: bool| {
+            wanted.then(|| Transform::load(vb.pp("transform"), config)).transpose()
+        };
         let mut network = Self { encoder, sentence: None, token: None };
         for head in &description.heads {
             match head {
@@ -46,14 +49,17 @@ impl Network {
                     let tensors = SentenceHeadTensors {
                         classifier: vb.pp("classifier"),
                         pooler: vb.pp("pooler"),
+                        transform: transform(&vb, task.transform)?,
                         width,
                         labels: task.labels.len(),
                     };
                     network.sentence = Some(SentenceHead::load(tensors, task.pooling, dropout)?);
                 }
                 Head::Token(task) => {
-                    let vb = vb.pp(Self::head_prefix(&task.name)).pp("classifier");
-                    network.token = Some(TokenHead::load(vb, width, task.labels.len(), dropout)?);
+                    let vb = vb.pp(Self::head_prefix(&task.name));
+                    let transform = transform(&vb, task.transform)?;
+                    let (vb, labels) = (vb.pp("classifier"), task.labels.len());
+                    network.token = Some(TokenHead::load(vb, transform, width, labels, dropout)?);
                 }
             }
         }

@@ -22,7 +22,7 @@ impl Weights {
         Self(under_our_names(tensors, family))
     }
 
-    /// Puts the bare `classifier.*` of an HF checkpoint below the head that its architecture names.
+    /// Puts the bare `classifier.*` (and `transform.*`) of an HF checkpoint below the head that its architecture names.
     pub(super) fn with_head_names(self, description: &Description) -> Self {
         let head = match description.heads.first() {
             Some(Head::Sentence(task)) => &task.name,
@@ -30,10 +30,8 @@ impl Weights {
             None => return self,
         };
         let prefix = Network::head_prefix(head);
-        let renamed = |name: String| match name.strip_prefix("classifier.") {
-            Some(rest) => format!("{prefix}.classifier.{rest}"),
-            None => name,
-        };
+        let bare = |name: &str| ["classifier.", "transform."].iter().any(|part| name.starts_with(part));
+        let renamed = |name: String| if bare(&name) { format!("{prefix}.{name}") } else { name };
         Self(self.0.into_iter().map(|(name, tensor)| (renamed(name), tensor)).collect())
     }
 

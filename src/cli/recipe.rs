@@ -26,7 +26,7 @@ pub(crate) struct Recipe {
     /// Longest sequence in tokens that the finished model reads at once.
     #[serde(default)]
     pub(crate) window: Option<usize>,
-    /// Sentence vector: `mean` or `pooler`.
+    /// Sentence vector: `mean`, `first`, or the first token through a dense layer: `pooler`, `pooler-gelu`, `pooler-relu`.
     #[serde(default = "mean")]
     pub(crate) pooling: Pooling,
     /// Labels of the sentence head, in order; none for no such head.
@@ -172,6 +172,7 @@ impl Recipe {
                 labels: self.labels.clone(),
                 activation: Activation::Sigmoid,
                 pooling: self.pooling,
+                transform: false,
                 thresholds: vec![0.5; self.labels.len()],
                 temperature: 1.0,
             }));
@@ -179,7 +180,7 @@ impl Recipe {
         if !self.entity_types.is_empty() {
             let tags = self.entity_types.iter().flat_map(|kind| [format!("B-{kind}"), format!("I-{kind}")]);
             let labels = std::iter::once("O".to_owned()).chain(tags).collect();
-            heads.push(Head::Token(TokenTask { name: "entities".into(), labels }));
+            heads.push(Head::Token(TokenTask { name: "entities".into(), labels, transform: false }));
         }
         if heads.is_empty() {
             return Err(misuse(

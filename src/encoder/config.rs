@@ -24,7 +24,9 @@ pub struct EncoderConfig {
     pub intermediate_size: usize,
     /// Activation of the feed-forward block.
     pub hidden_act: HiddenAct,
-    /// Dropout on embeddings and block outputs.
+    /// Dropout on embeddings.
+    pub embedding_dropout: f64,
+    /// Dropout on block outputs.
     pub hidden_dropout_prob: f64,
     /// Dropout on attention probabilities.
     pub attention_probs_dropout_prob: f64,
@@ -36,6 +38,10 @@ pub struct EncoderConfig {
     pub first_position: usize,
     /// What attention knows of the distance between two tokens.
     pub relative: RelativeAttention,
+    /// Whether layer norms add a bias.
+    pub norm_bias: bool,
+    /// What ModernBERT alone has.
+    pub modern: Option<ModernBert>,
     /// Rows of the token type embedding; 0 where there is none.
     pub type_vocab_size: usize,
     /// Standard deviation of new weights.
@@ -66,11 +72,13 @@ pub enum Family {
     Albert,
     /// `deberta-v2` (v3 too): He et al. 2021, arXiv 2111.09543. Disentangled attention; mostly no position embedding.
     DebertaV2,
+    /// `modernbert`: Warner et al. 2024, arXiv 2412.13663. Pre-norm, rotary positions, attention in windows.
+    ModernBert,
 }
 
 impl Family {
     /// `model_type` values, and the family each belongs to.
-    const MODEL_TYPES: [(&str, Self); 9] = [
+    const MODEL_TYPES: [(&str, Self); 10] = [
         ("bert", Self::Bert),
         ("roberta", Self::Roberta),
         ("xlm-roberta", Self::Roberta),
@@ -80,6 +88,7 @@ impl Family {
         ("mpnet", Self::MpNet),
         ("albert", Self::Albert),
         ("deberta-v2", Self::DebertaV2),
+        ("modernbert", Self::ModernBert),
     ];
 
     /// What stands before the encoder's tensors in an HF checkpoint with a head.
@@ -92,6 +101,7 @@ impl Family {
             Self::MpNet => "mpnet.",
             Self::Albert => "albert.",
             Self::DebertaV2 => "deberta.",
+            Self::ModernBert => "model.",
         }
     }
 }
@@ -119,6 +129,27 @@ pub enum RelativeAttention {
     },
     /// Distances have states of their own, which queries and keys attend to.
     Disentangled(Disentangled),
+}
+
+/// Settings that ModernBERT alone has, as in HF `configuration_modernbert.py`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModernBert {
+    /// For every layer, whether its attention sees all tokens (`full_attention`) or a window (`sliding_attention`).
+    pub is_global: Vec<bool>,
+    /// Tokens that attention in a window sees to each side.
+    pub window: usize,
+    /// Base of the rotary angles of layers that see all tokens.
+    pub global_theta: f32,
+    /// Base of the rotary angles of layers that see a window.
+    pub local_theta: f32,
+    /// Whether the attention's linear layers have biases.
+    pub attention_bias: bool,
+    /// Whether the feed-forward blocks' linear layers have biases.
+    pub mlp_bias: bool,
+    /// Whether the dense layer before the classifier has a bias.
+    pub classifier_bias: bool,
+    /// Whether a sentence classifier reads the mean of the tokens, or the first.
+    pub pools_mean: bool,
 }
 
 /// Settings of disentangled attention.
@@ -199,6 +230,135 @@ struct Fields {
     is_decoder: bool,
     #[serde(flatten)]
     deberta: DebertaFields,
+    #[serde(flatten)]
+    modern: ModernBertFields,
+}
+
+/// Fields that ModernBERT alone has. `rope_parameters` and `layer_types` are of `transformers` 5; older files have
+/// `global_rope_theta`, `local_rope_theta` and `global_attn_every_n_layers`.
+#[derive(Deserialize)]
+#[serde(default)]
+struct ModernBertFields {
+    norm_eps: f64,
+    norm_bias: bool,
+    attention_bias: bool,
+    mlp_bias: bool,
+    classifier_bias: bool,
+    hidden_activation: String,
+    classifier_activation: String,
+    classifier_pooling: String,
+    embedding_dropout: f64,
+    mlp_dropout: f64,
+    local_attention: usize,
+    layer_types: Option<Vec<String>>,
+    global_attn_every_n_layers: usize,
+    rope_parameters: Option<RopeParameters>,
+    rope_scaling: Option<serde_json::Value>,
+    global_rope_theta: Option<f32>,
+    local_rope_theta: Option<f32>,
+}
+
+impl Default for ModernBertFields {
+    fn default() -> Self {
+        Self {
+            norm_eps: 1e-5,
+            norm_bias: false,
+            attention_bias: false,
+            mlp_bias: false,
+            classifier_bias: false,
+            hidden_activation: "gelu".into(),
+            classifier_activation: "gelu".into(),
+            classifier_pooling: "cls".into(),
+            embedding_dropout: 0.0,
+            mlp_dropout: 0.0,
+            local_attention: 128,
+            layer_types: None,
+            global_attn_every_n_layers: 3,
+            rope_parameters: None,
+            rope_scaling: None,
+            global_rope_theta: None,
+            local_rope_theta: None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RopeParameters {
+    full_attention: Option<Rope>,
+    sliding_attention: Option<Rope>,
+}
+
+#[derive(Deserialize)]
+struct Rope {
+    #[serde(default = "default_rope")]
+    rope_type: String,
+    rope_theta: Option<f32>,
+}
+
+fn default_rope() -> String {
+    "default".into()
+}
+
+/// A field that cannot be honoured, its value, and what it may be.
+type Refused = (&'static str, String, &'static str);
+
+impl ModernBertFields {
+    fn settings(&self, layers: usize) -> Result<ModernBert, Refused> {
+        const KINDS: &str = "\"full_attention\" and \"sliding_attention\", one a layer";
+        if self.hidden_activation != "gelu" {
+            return Err(("hidden_activation", self.hidden_activation.clone(), "\"gelu\""));
+        }
+        if self.classifier_activation != "gelu" {
+            return Err(("classifier_activation", self.classifier_activation.clone(), "\"gelu\""));
+        }
+        if let Some(scaling) = &self.rope_scaling {
+            return Err(("rope_scaling", scaling.to_string(), "null"));
+        }
+        let pools_mean = match self.classifier_pooling.as_str() {
+            "cls" => false,
+            "mean" => true,
+            other => return Err(("classifier_pooling", other.to_owned(), "\"cls\" or \"mean\"")),
+        };
+        let is_global = match &self.layer_types {
+            None => (0..layers).map(|i| i.is_multiple_of(self.global_attn_every_n_layers)).collect(),
+            Some(kinds) => kinds
+                .iter()
+                .map(|kind| match kind.as_str() {
+                    "full_attention" => Ok(true),
+                    "sliding_attention" => Ok(false),
+                    other => Err(("layer_types", other.to_owned(), KINDS)),
+                })
+                .collect::<Result<Vec<bool>, Refused>>()?,
+        };
+        if is_global.len() != layers {
+            return Err(("layer_types", format!("{} of them", is_global.len()), KINDS));
+        }
+        let theta = |rope: Option<&Rope>, older: Option<f32>, default: f32| match rope {
+            Some(Rope { rope_type, .. }) if rope_type != "default" => {
+                Err(("rope_type", rope_type.clone(), "\"default\""))
+            }
+            rope => Ok(rope.and_then(|rope| rope.rope_theta).or(older).unwrap_or(default)),
+        };
+        let ropes = self.rope_parameters.as_ref();
+        Ok(ModernBert {
+            is_global,
+            window: self.local_attention / 2,
+            global_theta: theta(
+                ropes.and_then(|r| r.full_attention.as_ref()),
+                self.global_rope_theta,
+                160_000.0,
+            )?,
+            local_theta: theta(
+                ropes.and_then(|r| r.sliding_attention.as_ref()),
+                self.local_rope_theta,
+                10_000.0,
+            )?,
+            attention_bias: self.attention_bias,
+            mlp_bias: self.mlp_bias,
+            classifier_bias: self.classifier_bias,
+            pools_mean,
+        })
+    }
 }
 
 /// Fields that DeBERTa-v2 alone has, under the names and defaults of HF `configuration_deberta_v2.py`.
@@ -313,7 +473,7 @@ impl EncoderConfig {
         };
         let kind = fields.model_type.as_deref().unwrap_or("bert");
         let Some((_, family)) = Family::MODEL_TYPES.into_iter().find(|(name, _)| *name == kind) else {
-            let known = "\"bert\", \"roberta\", \"xlm-roberta\", \"camembert\", \"distilbert\", \"electra\", \"mpnet\", \"albert\" or \"deberta-v2\"";
+            let known = "\"bert\", \"roberta\", \"xlm-roberta\", \"camembert\", \"distilbert\", \"electra\", \"mpnet\", \"albert\", \"deberta-v2\" or \"modernbert\"";
             return refuse("model_type", &kind, known);
         };
         let (albert, mpnet) = (family == Family::Albert, family == Family::MpNet);
@@ -349,8 +509,15 @@ impl EncoderConfig {
             _ => RelativeAttention::None,
         };
         let deberta = family == Family::DebertaV2;
+        let modern = match family {
+            Family::ModernBert => match fields.modern.settings(fields.num_hidden_layers) {
+                Ok(settings) => Some(settings),
+                Err((field, value, supported)) => return refuse(field, &value, supported),
+            },
+            _ => None,
+        };
         let types = match family {
-            Family::MpNet | Family::DistilBert => 0,
+            Family::MpNet | Family::DistilBert | Family::ModernBert => 0,
             Family::DebertaV2 => fields.type_vocab_size.unwrap_or(0),
             _ => fields.type_vocab_size.unwrap_or(2),
         };
@@ -379,7 +546,11 @@ impl EncoderConfig {
         if !fields.num_hidden_layers.is_multiple_of(groups) {
             return refuse("num_hidden_groups", &groups, "a divisor of `num_hidden_layers`");
         }
-        let dropout = if albert { 0.0 } else { 0.1 };
+        let dropout = if albert || modern.is_some() { 0.0 } else { 0.1 };
+        let hidden_dropout_prob = match modern {
+            Some(_) => fields.modern.mlp_dropout,
+            None => fields.hidden_dropout_prob.unwrap_or(dropout),
+        };
         let config = Self {
             family,
             vocab_size: fields.vocab_size,
@@ -391,7 +562,11 @@ impl EncoderConfig {
             num_attention_heads: fields.num_attention_heads,
             intermediate_size: fields.intermediate_size,
             hidden_act,
-            hidden_dropout_prob: fields.hidden_dropout_prob.unwrap_or(dropout),
+            embedding_dropout: match modern {
+                Some(_) => fields.modern.embedding_dropout,
+                None => hidden_dropout_prob,
+            },
+            hidden_dropout_prob,
             attention_probs_dropout_prob: fields.attention_probs_dropout_prob.unwrap_or(dropout),
             max_position_embeddings: fields.max_position_embeddings,
             first_position: match family {
@@ -399,11 +574,15 @@ impl EncoderConfig {
                 Family::MpNet => 2, // `padding_idx` is 1 in its code, whatever the configuration says
                 _ => 0,
             },
-            has_positions: !deberta || fields.deberta.position_biased_input,
+            has_positions: modern.is_none() && (!deberta || fields.deberta.position_biased_input),
             relative,
             type_vocab_size: types,
             initializer_range: fields.initializer_range.unwrap_or(0.02),
-            layer_norm_eps: fields.layer_norm_eps.unwrap_or(if deberta { 1e-7 } else { 1e-12 }),
+            layer_norm_eps: match modern {
+                Some(_) => fields.modern.norm_eps,
+                None => fields.layer_norm_eps.unwrap_or(if deberta { 1e-7 } else { 1e-12 }),
+            },
+            norm_bias: modern.is_none() || fields.modern.norm_bias,
             // `transformers` writes null where a model has no padding token; which id fills masked places then does not
             // matter.
             pad_token_id: fields.pad_token_id.unwrap_or(match family {
@@ -411,8 +590,10 @@ impl EncoderConfig {
                 _ => 0,
             }),
             classifier_dropout: fields.classifier_dropout.or(fields.deberta.cls_dropout),
+            modern,
         };
         for (field, share) in [
+            ("embedding_dropout", config.embedding_dropout),
             ("hidden_dropout_prob", config.hidden_dropout_prob),
             ("attention_probs_dropout_prob", config.attention_probs_dropout_prob),
             ("classifier_dropout", config.classifier_dropout.unwrap_or(0.0)),

@@ -2,15 +2,79 @@
 
 mod bert;
 mod config;
+mod embeddings;
 pub mod layers;
+mod modern_bert;
+mod modules;
 mod relative;
 
-pub use bert::Encoder;
-pub use config::{ConfigError, Disentangled, EncoderConfig, Family, HiddenAct, RelativeAttention};
+pub use config::{
+    ConfigError, Disentangled, EncoderConfig, Family, HiddenAct, ModernBert, RelativeAttention,
+};
 
 use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::VarBuilder;
+use embeddings::Embeddings;
 use layers::{Precision, Randomness, RowGradients};
 use std::collections::BTreeMap;
+
+/// An encoder: embeddings, then layers.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    config: EncoderConfig,
+    embeddings: Embeddings,
+    layers: Layers,
+}
+
+#[derive(Debug, Clone)]
+enum Layers {
+    Bert(bert::Layers),
+    ModernBert(modern_bert::Layers),
+}
+
+impl Encoder {
+    /// Tensor name of the casing embedding, below the encoder's prefix.
+    pub const CASING: &str = "embeddings.casing_embeddings.weight";
+
+    /// Takes the encoder's tensors from `vb` (BERT's names below the prefix, e.g. `embeddings.word_embeddings.weight`).
+    ///
+    /// `casing_classes` is the number of rows of the casing embedding, 0 for an encoder without one.
+    ///
+    /// # Errors
+    /// If a tensor is missing or its shape is not the one `config` calls for.
+    pub fn load(vb: VarBuilder, config: &EncoderConfig, casing_classes: usize) -> Result<Self> {
+        Ok(Self {
+            embeddings: Embeddings::load(&vb, config, casing_classes)?,
+            layers: match &config.modern {
+                Some(settings) => Layers::ModernBert(modern_bert::Layers::load(&vb, config, settings)?),
+                None => Layers::Bert(bert::Layers::load(&vb, config)?),
+            },
+            config: config.clone(),
+        })
+    }
+
+    /// The configuration it was loaded with.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// True if it wants [`Sequences::casing`].
+    pub fn has_casing(&self) -> bool {
+        self.embeddings.has_casing()
+    }
+
+    /// States of the last layer, `[batch, tokens, width]`; not defined on padding.
+    ///
+    /// # Errors
+    /// If a sequence is longer than the positions, or casing classes are wanted and not given.
+    pub fn forward(&self, sequences: &Sequences, pass: &Pass) -> Result<Tensor> {
+        let embedded = self.embeddings.forward(sequences, &self.config, pass)?;
+        match &self.layers {
+            Layers::Bert(layers) => layers.forward(embedded, &sequences.lengths, &self.config, pass),
+            Layers::ModernBert(layers) => layers.forward(embedded, &sequences.lengths, &self.config, pass),
+        }
+    }
+}
 
 /// Sequences for an encoder, padded at the end to one length.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! Attention that knows how far two tokens are apart: what is added to the scores of a layer.
 
-use super::bert::{Linear, Norm};
 use super::config::{Disentangled, RelativeAttention};
 use super::layers::{Precision, dropout};
+use super::modules::{Linear, Norm};
 use super::{EncoderConfig, Pass};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;

@@ -3,10 +3,12 @@
 mod pooling;
 mod sentence;
 mod token;
+mod transform;
 
 pub use pooling::{Pooling, mean_pool};
 pub use sentence::{SentenceHead, SentenceHeadTensors};
 pub use token::TokenHead;
+pub use transform::Transform;
 
 use serde::{Deserialize, Serialize};
 

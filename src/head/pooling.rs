@@ -1,4 +1,4 @@
-use crate::encoder::Family;
+use crate::encoder::{EncoderConfig, Family};
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +16,18 @@ pub enum Pooling {
     /// The same with ReLU, as in HF `DistilBertForSequenceClassification`.
     #[serde(rename = "pooler-relu")]
     PoolerRelu,
+    /// The first token as it is.
+    First,
 }
 
 impl Pooling {
-    /// What `transformers` does before the classifier of this family.
-    pub fn of(family: Family) -> Self {
-        match family {
+    /// What `transformers` does before the classifier of such an encoder.
+    pub fn of(config: &EncoderConfig) -> Self {
+        match config.family {
+            Family::ModernBert if config.modern.as_ref().is_some_and(|modern| modern.pools_mean) => {
+                Self::Mean
+            }
+            Family::ModernBert => Self::First,
             Family::Bert | Family::Roberta | Family::MpNet | Family::Albert => Self::Pooler,
             Family::Electra | Family::DebertaV2 => Self::PoolerGelu,
             Family::DistilBert => Self::PoolerRelu,
@@ -30,7 +36,7 @@ impl Pooling {
 
     /// True if a dense layer belongs to it.
     pub fn has_dense(self) -> bool {
-        self != Self::Mean
+        !matches!(self, Self::Mean | Self::First)
     }
 }
 

@@ -1,3 +1,4 @@
+use super::Transform;
 use super::pooling::{Pooling, mean_pool};
 use crate::encoder::layers::{Precision, dropout, gelu, linear};
 use crate::encoder::{Pass, Sequences};
@@ -9,6 +10,7 @@ use candle_nn::VarBuilder;
 pub struct SentenceHead {
     pooling: Pooling,
     pooler: Option<(Tensor, Tensor)>,
+    transform: Option<Transform>,
     classifier: (Tensor, Tensor),
     dropout: f64,
 }
@@ -19,6 +21,8 @@ pub struct SentenceHeadTensors<'a> {
     pub classifier: VarBuilder<'a>,
     /// Builder that has `weight` and `bias` of the pooler's dense layer; read where the pooling [has one](Pooling::has_dense).
     pub pooler: VarBuilder<'a>,
+    /// What stands between pooling and classifier, if anything does.
+    pub transform: Option<Transform>,
     /// Width of the encoder.
     pub width: usize,
     /// Number of labels.
@@ -31,13 +35,13 @@ impl SentenceHead {
     /// # Errors
     /// If one is missing or mis-shaped.
     pub fn load(tensors: SentenceHeadTensors, pooling: Pooling, dropout: f64) -> Result<Self> {
-        let SentenceHeadTensors { classifier, pooler, width, labels } = tensors;
+        let SentenceHeadTensors { classifier, pooler, transform, width, labels } = tensors;
         let pooler = match pooling.has_dense() {
             true => Some((pooler.get((width, width), "weight")?, pooler.get(width, "bias")?)),
             false => None,
         };
         let classifier = (classifier.get((labels, width), "weight")?, classifier.get(labels, "bias")?);
-        Ok(Self { pooling, pooler, classifier, dropout })
+        Ok(Self { pooling, pooler, transform, classifier, dropout })
     }
 
     /// Logits, `[batch, labels]`, of encoder states `[batch, tokens, width]`.
@@ -46,15 +50,20 @@ impl SentenceHead {
     /// If the states do not belong to the sequences.
     pub fn forward(&self, states: &Tensor, sequences: &Sequences, pass: &Pass) -> Result<Tensor> {
         let pooled = match &self.pooler {
+            None if self.pooling == Pooling::First => states.narrow(1, 0, 1)?.squeeze(1)?,
             None => mean_pool(states, &sequences.mask(states.dtype())?)?,
             Some((weight, bias)) => {
                 let dense = linear(&states.narrow(1, 0, 1)?.squeeze(1)?, weight, bias, Precision::F32)?;
                 match self.pooling {
-                    Pooling::Mean | Pooling::Pooler => dense.tanh()?,
                     Pooling::PoolerGelu => gelu(&dense)?,
                     Pooling::PoolerRelu => dense.relu()?,
+                    Pooling::Pooler | Pooling::Mean | Pooling::First => dense.tanh()?,
                 }
             }
+        };
+        let pooled = match &self.transform {
+            Some(transform) => transform.forward(&pooled)?,
+            None => pooled,
         };
         let pooled = dropout(&pooled, self.dropout, &pass.randomness)?;
         linear(&pooled, &self.classifier.0, &self.classifier.1, Precision::F32)

@@ -1,3 +1,4 @@
+use super::Transform;
 use crate::encoder::Pass;
 use crate::encoder::layers::{Precision, dropout, linear};
 use candle_core::{Result, Tensor};
@@ -6,18 +7,25 @@ use candle_nn::VarBuilder;
 /// Scores every token: dropout, then a linear classifier.
 #[derive(Debug, Clone)]
 pub struct TokenHead {
+    transform: Option<Transform>,
     classifier: (Tensor, Tensor),
     dropout: f64,
 }
 
 impl TokenHead {
-    /// Takes `weight`, `[labels, width]`, and `bias`, `[labels]`, from `classifier`.
+    /// Takes `weight`, `[labels, width]`, and `bias`, `[labels]`, from `classifier`; `transform` stands before it.
     ///
     /// # Errors
     /// If one is missing or mis-shaped.
-    pub fn load(classifier: VarBuilder, width: usize, labels: usize, dropout: f64) -> Result<Self> {
+    pub fn load(
+        classifier: VarBuilder,
+        transform: Option<Transform>,
+        width: usize,
+        labels: usize,
+        dropout: f64,
+    ) -> Result<Self> {
         let classifier = (classifier.get((labels, width), "weight")?, classifier.get(labels, "bias")?);
-        Ok(Self { classifier, dropout })
+        Ok(Self { transform, classifier, dropout })
     }
 
     /// Logits, `[batch, tokens, labels]`, of encoder states `[batch, tokens, width]`.
@@ -25,7 +33,8 @@ impl TokenHead {
     /// # Errors
     /// If the states are not as wide as the classifier.
     pub fn forward(&self, states: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let states = dropout(states, self.dropout, &pass.randomness)?;
+        let transformed = self.transform.as_ref().map(|transform| transform.forward(states)).transpose()?;
+        let states = dropout(transformed.as_ref().unwrap_or(states), self.dropout, &pass.randomness)?;
         linear(&states, &self.classifier.0, &self.classifier.1, Precision::F32)
     }
 }

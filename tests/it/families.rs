@@ -7,13 +7,15 @@ use undertone::bundle::Bundle;
 use undertone::encoder::{Pass, Sequences};
 use undertone::engine::{Engine, Input, Tasks};
 
-const FAMILIES: [&str; 9] = [
+const FAMILIES: [&str; 11] = [
     "albert",
     "camembert",
     "deberta-v2",
     "deberta-v3",
     "distilbert",
     "electra",
+    "modernbert",
+    "modernbert-mean",
     "mpnet",
     "roberta",
     "xlm-roberta",

@@ -1,0 +1,106 @@
+//! Token ids to the states that the first layer gets.
+//!
+//! Beside the word embedding there may stand a casing embedding of ours: an uncased vocabulary cannot tell "US" from
+//! "us" or "Turkey" from "turkey", which named entities need.
+
+use super::layers::{dropout, embedding};
+use super::modules::{Linear, Norm};
+use super::{EncoderConfig, Pass, Sequences};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+/// The sum of the rows of several tables, normed.
+#[derive(Debug, Clone)]
+pub(super) struct Embeddings {
+    words: Table,
+    positions: Option<Table>,
+    types: Option<Table>,
+    casing: Option<Table>,
+    norm: Norm,
+    /// Embeddings to states, where they differ in width.
+    projection: Option<Linear>,
+}
+
+impl Embeddings {
+    pub(super) fn load(vb: &VarBuilder, config: &EncoderConfig, casing_classes: usize) -> Result<Self> {
+        let width = config.embedding_size;
+        let table = |name: &str, rows: usize| match rows {
+            0 => Ok(None),
+            rows => Table::load(vb, name, rows, width).map(Some),
+        };
+        let positions = if config.has_positions { config.max_position_embeddings } else { 0 };
+        Ok(Self {
+            words: Table::load(vb, "word_embeddings", config.vocab_size, width)?,
+            positions: table("position_embeddings", positions)?,
+            types: table("token_type_embeddings", config.type_vocab_size)?,
+            casing: table("casing_embeddings", casing_classes)?,
+            norm: Norm::load_with(vb.pp("embeddings.LayerNorm"), width, config.norm_bias)?,
+            projection: match config.projects_embeddings() {
+                true => Some(Linear::load(vb.pp("embeddings_project"), width, config.hidden_size)?),
+                false => None,
+            },
+        })
+    }
+
+    pub(super) fn has_casing(&self) -> bool {
+        self.casing.is_some()
+    }
+
+    /// `[batch, tokens, width]`
+    pub(super) fn forward(
+        &self,
+        sequences: &Sequences,
+        config: &EncoderConfig,
+        pass: &Pass,
+    ) -> Result<Tensor> {
+        let ids = &sequences.ids;
+        let (batch, tokens) = ids.dims2()?;
+        let most = config.max_tokens();
+        if tokens > most {
+            candle_core::bail!("a sequence of {tokens} tokens, and the encoder has {most} positions");
+        }
+        let mut sum = self.words.rows(ids, pass)?;
+        if let Some(table) = &self.types {
+            sum = (sum + table.rows(&ids.zeros_like()?, pass)?)?;
+        }
+        if let Some(table) = &self.positions {
+            let first = config.first_position;
+            let positions: Vec<u32> =
+                (0..batch).flat_map(|_| (first..first + tokens).map(|p| p as u32)).collect();
+            let positions = Tensor::from_vec(positions, (batch, tokens), ids.device())?;
+            sum = (sum + table.rows(&positions, pass)?)?;
+        }
+        if let Some(table) = &self.casing {
+            let Some(classes) = &sequences.casing else {
+                candle_core::bail!(
+                    "the encoder has a casing embedding, and the sequences have no casing classes"
+                );
+            };
+            sum = (sum + table.rows(classes, pass)?)?;
+        }
+        let states = self.norm.forward(&sum, config)?;
+        let states = dropout(&states, config.embedding_dropout, &pass.randomness)?;
+        match &self.projection {
+            Some(linear) => linear.forward(&states, pass),
+            None => Ok(states),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Table {
+    name: String,
+    weight: Tensor,
+}
+
+impl Table {
+    fn load(vb: &VarBuilder, name: &str, rows: usize, width: usize) -> Result<Self> {
+        let vb = vb.pp("embeddings").pp(name);
+        let name = format!("{}.weight", vb.prefix());
+        Ok(Self { name, weight: vb.get((rows, width), "weight")? })
+    }
+
+    fn rows(&self, ids: &Tensor, pass: &Pass) -> Result<Tensor> {
+        embedding(&self.weight, ids, pass.tables.get(&self.name))
+    }
+}
