@@ -58,7 +58,7 @@ pub(super) struct Parameters(pub(super) Vec<Parameter>);
 impl Parameters {
     pub(super) fn new(weights: &Weights) -> Result<Self> {
         let parameters = weights.tensors().iter().map(|(name, tensor)| {
-            let is_table = name.contains("embeddings.") && name.ends_with("_embeddings.weight");
+            let is_table = name.contains(".embeddings.") && name.ends_with("_embeddings.weight");
             Ok(Parameter { name: name.clone(), var: Var::from_tensor(&tensor.copy()?)?, is_table })
         });
         Ok(Self(parameters.collect::<Result<_>>()?))
