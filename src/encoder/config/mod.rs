@@ -1,3 +1,11 @@
+mod deberta;
+mod modern_bert;
+
+pub use deberta::Disentangled;
+pub use modern_bert::ModernBert;
+
+use deberta::DebertaFields;
+use modern_bert::ModernBertFields;
 use serde::Deserialize;
 
 /// The fields of a `config.json` that decide what the encoder computes, under the names of HF `configuration_bert.py`,
@@ -131,51 +139,6 @@ pub enum RelativeAttention {
     Disentangled(Disentangled),
 }
 
-/// Settings that ModernBERT alone has, as in HF `configuration_modernbert.py`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ModernBert {
-    /// For every layer, whether its attention sees all tokens (`full_attention`) or a window (`sliding_attention`).
-    pub is_global: Vec<bool>,
-    /// Tokens that attention in a window sees to each side.
-    pub window: usize,
-    /// Base of the rotary angles of layers that see all tokens.
-    pub global_theta: f32,
-    /// Base of the rotary angles of layers that see a window.
-    pub local_theta: f32,
-    /// Whether the attention's linear layers have biases.
-    pub attention_bias: bool,
-    /// Whether the feed-forward blocks' linear layers have biases.
-    pub mlp_bias: bool,
-    /// Whether the dense layer before the classifier has a bias.
-    pub classifier_bias: bool,
-    /// Whether a sentence classifier reads the mean of the tokens, or the first.
-    pub pools_mean: bool,
-}
-
-/// Settings of disentangled attention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Disentangled {
-    /// Logarithmic buckets of distances (`position_buckets`); 0 for one a distance.
-    pub buckets: usize,
-    /// Largest distance (`max_relative_positions`).
-    pub farthest: usize,
-    /// `c2p` in `pos_att_type`: queries attend to distances.
-    pub content_to_position: bool,
-    /// `p2c` in `pos_att_type`: keys attend to distances.
-    pub position_to_content: bool,
-    /// `share_att_key`: distances go through the projections of the tokens.
-    pub shares_projections: bool,
-    /// `norm_rel_ebd` is `layer_norm`: the states of distances are normed.
-    pub norm: bool,
-}
-
-impl Disentangled {
-    /// Half the rows of the table of distances.
-    pub fn span(&self) -> usize {
-        if self.buckets > 0 { self.buckets } else { self.farthest }
-    }
-}
-
 /// Why a `config.json` cannot be honoured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -195,36 +158,41 @@ pub enum ConfigError {
     },
 }
 
+/// Other names of fields, and the names that [`Fields`] has for them.
+const SYNONYMS: [(&str, &str); 9] = [
+    ("dim", "hidden_size"),
+    ("n_layers", "num_hidden_layers"),
+    ("n_heads", "num_attention_heads"),
+    ("hidden_dim", "intermediate_size"),
+    ("activation", "hidden_act"),
+    ("dropout", "hidden_dropout_prob"),
+    ("attention_dropout", "attention_probs_dropout_prob"),
+    ("seq_classif_dropout", "classifier_dropout"),
+    ("classifier_dropout_prob", "classifier_dropout"),
+];
+
 /// `config.json` as it stands. A field that a family does not write is `None`.
 #[derive(Deserialize)]
 struct Fields {
     model_type: Option<String>,
     vocab_size: usize,
-    #[serde(alias = "dim")]
     hidden_size: usize,
-    #[serde(alias = "n_layers")]
     num_hidden_layers: usize,
-    #[serde(alias = "n_heads")]
     num_attention_heads: usize,
-    #[serde(alias = "hidden_dim")]
     intermediate_size: usize,
     max_position_embeddings: usize,
     embedding_size: Option<usize>,
     num_hidden_groups: Option<usize>,
     inner_group_num: Option<usize>,
     relative_attention_num_buckets: Option<usize>,
-    #[serde(alias = "activation")]
     hidden_act: Option<String>,
-    #[serde(alias = "dropout")]
     hidden_dropout_prob: Option<f64>,
-    #[serde(alias = "attention_dropout")]
     attention_probs_dropout_prob: Option<f64>,
     type_vocab_size: Option<usize>,
     initializer_range: Option<f64>,
     layer_norm_eps: Option<f64>,
     pad_token_id: Option<u32>,
     position_embedding_type: Option<String>,
-    #[serde(alias = "seq_classif_dropout", alias = "classifier_dropout_prob")]
     classifier_dropout: Option<f64>,
     #[serde(default)]
     is_decoder: bool,
@@ -234,232 +202,8 @@ struct Fields {
     modern: ModernBertFields,
 }
 
-/// Fields that ModernBERT alone has. `rope_parameters` and `layer_types` are of `transformers` 5; older files have
-/// `global_rope_theta`, `local_rope_theta` and `global_attn_every_n_layers`.
-#[derive(Deserialize)]
-#[serde(default)]
-struct ModernBertFields {
-    norm_eps: f64,
-    norm_bias: bool,
-    attention_bias: bool,
-    mlp_bias: bool,
-    classifier_bias: bool,
-    hidden_activation: String,
-    classifier_activation: String,
-    classifier_pooling: String,
-    embedding_dropout: f64,
-    mlp_dropout: f64,
-    local_attention: usize,
-    layer_types: Option<Vec<String>>,
-    global_attn_every_n_layers: usize,
-    rope_parameters: Option<RopeParameters>,
-    rope_scaling: Option<serde_json::Value>,
-    global_rope_theta: Option<f32>,
-    local_rope_theta: Option<f32>,
-}
-
-impl Default for ModernBertFields {
-    fn default() -> Self {
-        Self {
-            norm_eps: 1e-5,
-            norm_bias: false,
-            attention_bias: false,
-            mlp_bias: false,
-            classifier_bias: false,
-            hidden_activation: "gelu".into(),
-            classifier_activation: "gelu".into(),
-            classifier_pooling: "cls".into(),
-            embedding_dropout: 0.0,
-            mlp_dropout: 0.0,
-            local_attention: 128,
-            layer_types: None,
-            global_attn_every_n_layers: 3,
-            rope_parameters: None,
-            rope_scaling: None,
-            global_rope_theta: None,
-            local_rope_theta: None,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct RopeParameters {
-    full_attention: Option<Rope>,
-    sliding_attention: Option<Rope>,
-}
-
-#[derive(Deserialize)]
-struct Rope {
-    #[serde(default = "default_rope")]
-    rope_type: String,
-    rope_theta: Option<f32>,
-}
-
-fn default_rope() -> String {
-    "default".into()
-}
-
 /// A field that cannot be honoured, its value, and what it may be.
 type Refused = (&'static str, String, &'static str);
-
-impl ModernBertFields {
-    fn settings(&self, layers: usize) -> Result<ModernBert, Refused> {
-        const KINDS: &str = "\"full_attention\" and \"sliding_attention\", one a layer";
-        if self.hidden_activation != "gelu" {
-            return Err(("hidden_activation", self.hidden_activation.clone(), "\"gelu\""));
-        }
-        if self.classifier_activation != "gelu" {
-            return Err(("classifier_activation", self.classifier_activation.clone(), "\"gelu\""));
-        }
-        if let Some(scaling) = &self.rope_scaling {
-            return Err(("rope_scaling", scaling.to_string(), "null"));
-        }
-        let pools_mean = match self.classifier_pooling.as_str() {
-            "cls" => false,
-            "mean" => true,
-            other => return Err(("classifier_pooling", other.to_owned(), "\"cls\" or \"mean\"")),
-        };
-        let is_global = match &self.layer_types {
-            None => (0..layers).map(|i| i.is_multiple_of(self.global_attn_every_n_layers)).collect(),
-            Some(kinds) => kinds
-                .iter()
-                .map(|kind| match kind.as_str() {
-                    "full_attention" => Ok(true),
-                    "sliding_attention" => Ok(false),
-                    other => Err(("layer_types", other.to_owned(), KINDS)),
-                })
-                .collect::<Result<Vec<bool>, Refused>>()?,
-        };
-        if is_global.len() != layers {
-            return Err(("layer_types", format!("{} of them", is_global.len()), KINDS));
-        }
-        let theta = |rope: Option<&Rope>, older: Option<f32>, default: f32| match rope {
-            Some(Rope { rope_type, .. }) if rope_type != "default" => {
-                Err(("rope_type", rope_type.clone(), "\"default\""))
-            }
-            rope => Ok(rope.and_then(|rope| rope.rope_theta).or(older).unwrap_or(default)),
-        };
-        let ropes = self.rope_parameters.as_ref();
-        Ok(ModernBert {
-            is_global,
-            window: self.local_attention / 2,
-            global_theta: theta(
-                ropes.and_then(|r| r.full_attention.as_ref()),
-                self.global_rope_theta,
-                160_000.0,
-            )?,
-            local_theta: theta(
-                ropes.and_then(|r| r.sliding_attention.as_ref()),
-                self.local_rope_theta,
-                10_000.0,
-            )?,
-            attention_bias: self.attention_bias,
-            mlp_bias: self.mlp_bias,
-            classifier_bias: self.classifier_bias,
-            pools_mean,
-        })
-    }
-}
-
-/// Fields that DeBERTa-v2 alone has, under the names and defaults of HF `configuration_deberta_v2.py`.
-#[derive(Deserialize)]
-#[serde(default)]
-struct DebertaFields {
-    relative_attention: bool,
-    max_relative_positions: i64,
-    position_buckets: i64,
-    position_biased_input: bool,
-    pos_att_type: Option<OneOrMany>,
-    share_att_key: bool,
-    norm_rel_ebd: String,
-    conv_kernel_size: usize,
-    z_steps: usize,
-    attention_head_size: Option<usize>,
-    pooler_hidden_act: String,
-    cls_dropout: Option<f64>,
-}
-
-impl Default for DebertaFields {
-    fn default() -> Self {
-        Self {
-            relative_attention: false,
-            max_relative_positions: -1,
-            position_buckets: -1,
-            position_biased_input: true,
-            pos_att_type: None,
-            share_att_key: false,
-            norm_rel_ebd: "none".into(),
-            conv_kernel_size: 0,
-            z_steps: 0,
-            attention_head_size: None,
-            pooler_hidden_act: "gelu".into(),
-            cls_dropout: None,
-        }
-    }
-}
-
-/// `"c2p|p2c"` or `["c2p", "p2c"]`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn contains(&self, name: &str) -> bool {
-        match self {
-            Self::One(names) => names.split('|').any(|one| one.trim().eq_ignore_ascii_case(name)),
-            Self::Many(names) => names.iter().any(|one| one.eq_ignore_ascii_case(name)),
-        }
-    }
-}
-
-impl DebertaFields {
-    /// The attention, or the field that cannot be honoured, its value, and what it may be.
-    fn attention(&self, fields: &Fields) -> Result<RelativeAttention, (&'static str, String, &'static str)> {
-        let head_size = fields.hidden_size / fields.num_attention_heads.max(1);
-        for (holds, field, value, supported) in [
-            (self.relative_attention, "relative_attention", "false".to_owned(), "true"),
-            (self.conv_kernel_size == 0, "conv_kernel_size", self.conv_kernel_size.to_string(), "0"),
-            (self.z_steps <= 1, "z_steps", self.z_steps.to_string(), "0 or 1"),
-            (
-                self.pooler_hidden_act == "gelu",
-                "pooler_hidden_act",
-                self.pooler_hidden_act.clone(),
-                "\"gelu\"",
-            ),
-            (
-                self.attention_head_size.is_none_or(|size| size == head_size),
-                "attention_head_size",
-                self.attention_head_size.unwrap_or_default().to_string(),
-                "`hidden_size` divided by `num_attention_heads`",
-            ),
-            (
-                fields.embedding_size.is_none_or(|size| size == fields.hidden_size),
-                "embedding_size",
-                fields.embedding_size.unwrap_or_default().to_string(),
-                "`hidden_size`",
-            ),
-        ] {
-            if !holds {
-                return Err((field, value, supported));
-            }
-        }
-        let has = |kind| self.pos_att_type.as_ref().is_some_and(|kinds| kinds.contains(kind));
-        Ok(RelativeAttention::Disentangled(Disentangled {
-            buckets: usize::try_from(self.position_buckets).unwrap_or(0),
-            farthest: match usize::try_from(self.max_relative_positions) {
-                Ok(n) if n > 0 => n,
-                _ => fields.max_position_embeddings,
-            },
-            content_to_position: has("c2p"),
-            position_to_content: has("p2c"),
-            shares_projections: self.share_att_key,
-            norm: self.norm_rel_ebd.split('|').any(|one| one.trim().eq_ignore_ascii_case("layer_norm")),
-        }))
-    }
-}
 
 impl EncoderConfig {
     /// Reads and checks a `config.json`; what it leaves out has the defaults of `transformers`.
@@ -467,7 +211,13 @@ impl EncoderConfig {
     /// # Errors
     /// If a field is missing, or holds a value that this encoder would have to approximate.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
-        let fields: Fields = serde_json::from_slice(json)?;
+        let mut json: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(json)?;
+        for (theirs, ours) in SYNONYMS {
+            if let (Some(value), false) = (json.get(theirs).cloned(), json.contains_key(ours)) {
+                json.insert(ours.to_owned(), value);
+            }
+        }
+        let fields = Fields::deserialize(serde_json::Value::Object(json))?;
         let refuse = |field, value: &dyn ToString, supported| {
             Err(ConfigError::Unsupported { field, value: format!("\"{}\"", value.to_string()), supported })
         };
@@ -606,6 +356,10 @@ impl EncoderConfig {
         if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return refuse("num_attention_heads", &config.num_attention_heads, "a divisor of `hidden_size`");
         }
+        if config.modern.is_some() && !(config.hidden_size / config.num_attention_heads).is_multiple_of(2) {
+            let supported = "a divisor of `hidden_size` that leaves an even width a head";
+            return refuse("num_attention_heads", &config.num_attention_heads, supported);
+        }
         if config.max_tokens() == 0 {
             return refuse(
                 "max_position_embeddings",
@@ -644,6 +398,16 @@ mod tests {
     }
 
     #[test]
+    fn a_field_under_two_names_counts_once() {
+        let both = format!(r#"{TINY},"classifier_dropout":0.3,"seq_classif_dropout":0.2}}"#);
+        assert_eq!(EncoderConfig::parse(both.as_bytes()).unwrap().classifier_dropout, Some(0.3));
+        let distil = r#"{"model_type":"distilbert","vocab_size":9,"dim":8,"n_layers":1,"n_heads":2,"hidden_dim":16,
+            "max_position_embeddings":12,"activation":"relu"}"#;
+        let config = EncoderConfig::parse(distil.as_bytes()).unwrap();
+        assert_eq!((config.hidden_size, config.hidden_act), (8, HiddenAct::Relu));
+    }
+
+    #[test]
     fn values_that_would_be_approximated_are_refused_by_name() {
         for (extra, field) in [
             (r#""hidden_act":"silu""#, "hidden_act"),
@@ -654,6 +418,9 @@ mod tests {
                 "conv_kernel_size",
             ),
             (r#""model_type":"deberta-v2""#, "relative_attention"),
+            (r#""model_type":"modernbert","rope_scaling":{"type":"yarn"}"#, "rope_scaling"),
+            (r#""model_type":"modernbert","layer_types":["chunked_attention"]"#, "layer_types"),
+            (r#""model_type":"modernbert","num_hidden_layers":1,"layer_types":[]"#, "layer_types"),
             (r#""model_type":"albert","inner_group_num":2"#, "inner_group_num"),
             (r#""model_type":"mpnet","relative_attention_num_buckets":16"#, "relative_attention_num_buckets"),
             (r#""model_type":"roberta","pad_token_id":11"#, "max_position_embeddings"),
