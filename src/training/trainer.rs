@@ -665,6 +665,7 @@ mod tests {
         let data = data(&bundle);
         // Without dropout, which is drawn per shard.
         let mut still = bundle.clone();
+        still.config.embedding_dropout = 0.0;
         still.config.hidden_dropout_prob = 0.0;
         still.config.attention_probs_dropout_prob = 0.0;
         let losses = |shards| {

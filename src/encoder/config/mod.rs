@@ -273,8 +273,8 @@ impl EncoderConfig {
         };
         for (field, size) in [
             ("vocab_size", fields.vocab_size),
-            ("embedding_size", embedding_size),
             ("hidden_size", fields.hidden_size),
+            ("embedding_size", embedding_size),
             ("num_hidden_layers", fields.num_hidden_layers),
             ("num_hidden_groups", groups),
             ("num_attention_heads", fields.num_attention_heads),
@@ -343,8 +343,8 @@ impl EncoderConfig {
             modern,
         };
         for (field, share) in [
-            ("embedding_dropout", config.embedding_dropout),
             ("hidden_dropout_prob", config.hidden_dropout_prob),
+            ("embedding_dropout", config.embedding_dropout),
             ("attention_probs_dropout_prob", config.attention_probs_dropout_prob),
             ("classifier_dropout", config.classifier_dropout.unwrap_or(0.0)),
         ] {
