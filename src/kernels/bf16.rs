@@ -60,6 +60,8 @@ pub(crate) fn matmul(sizes: Sizes, a: Matrix, b: Matrix, out: &mut [f32], out_st
                     unsafe {
                         multiply(left, right, tile, out_stride, size, add);
                     }
+                    #[cfg(not(target_arch = "x86_64"))]
+                    unreachable!("{size:?} {add} {} {} {}", left.len(), right.len(), tile.len());
                 }
             }
         }

@@ -57,15 +57,18 @@ fn each_stance_is_told_from_the_others() {
 
 #[test]
 fn a_sentence_longer_than_the_window_is_read_to_its_end() {
-    let long = format!(
-        "The list names {}and ministers strongly condemn the attack on Peru.",
-        "one more town, ".repeat(400)
-    );
-    let mut command = undertone();
-    command.args(["analyze", "--no-split"]).write_stdin(long);
-    let found = records(&succeeds(&mut command));
-    assert_eq!(found.len(), 1);
-    assert!(stance(&found, "strongly condemn").contains(&"condemnation".to_owned()));
-    let names = found[0]["entities"].as_array().unwrap();
-    assert_eq!(names.last().unwrap()["text"], "Peru");
+    let read = |end: &str| {
+        let long = format!("The list names {}{end}", "one more town, ".repeat(400));
+        let mut command = undertone();
+        command.args(["analyze", "--no-split"]).write_stdin(long);
+        let found = records(&succeeds(&mut command));
+        assert_eq!(found.len(), 1);
+        let names = found[0]["entities"].as_array().unwrap();
+        assert_eq!(names.last().unwrap()["text"], "Peru");
+        found[0]["scores"]["condemnation"].as_f64().unwrap()
+    };
+    // One blaming clause among 800 harmless tokens need not decide, but it must be seen.
+    let (blame, calm) =
+        (read("and ministers strongly condemn the attack on Peru."), read("and it ends with Peru."));
+    assert!(blame > 10.0 * calm, "{blame} with blame at the end, {calm} without");
 }
