@@ -87,14 +87,7 @@ SENTENCES = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("output", type=Path, help="folder to write to, made if need be")
-    output: Path = parser.parse_args().output
-
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    output = begin(__doc__)
     tokenizer = BertTokenizerFast(
         vocab=vocabulary(), do_lower_case=True, model_max_length=MAX_TOKENS
     )
@@ -133,12 +126,7 @@ def main() -> None:
     ]
     golden = {
         "script": "scripts/golden_bert.py",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "tokenizers": tokenizers.__version__,
-        },
+        "versions": versions(),
         "tolerance": TOLERANCE,
         "labels": LABELS,
         "tags": TAGS,
@@ -146,6 +134,27 @@ def main() -> None:
     (output / "golden.json").write_text(
         one_line_each(golden, "sentences", sentences), encoding="utf-8"
     )
+
+
+def begin(description: str) -> Path:
+    """Sets torch up to give the same numbers every time; the folder to write to."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output", type=Path, help="folder to write to, made if need be")
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    return parser.parse_args().output
+
+
+def versions() -> dict[str, str]:
+    """Of everything that a fixture depends on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "tokenizers": tokenizers.__version__,
+    }
 
 
 def vocabulary() -> dict[str, int]:

@@ -22,9 +22,6 @@ unigram vocabularies (XLM-RoBERTa, CamemBERT, ALBERT, DeBERTa-v3) are learnt ane
 trainer that is not reproducible to the last piece, so that a new run changes those.
 """
 
-import argparse
-import json
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +33,11 @@ from golden_bert import (
     SENTENCES,
     TAGS,
     VOCABULARY_TEXT,
+    begin,
     one_line_each,
     random_model,
     rounded,
+    versions,
     vocabulary,
 )
 from tokenizers import (
@@ -220,13 +219,7 @@ def sized(name: str, prefix: str, extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("output", type=Path, help="folder to write to, made if need be")
-    output: Path = parser.parse_args().output
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    output = begin(__doc__)
     for name, (prefix, tokenizer, extra) in families().items():
         make(output / name, name, prefix, tokenizer, extra)
     make_forms(output / "forms", output / "distilbert/sequence")
@@ -301,12 +294,7 @@ def make(
     ]
     golden = {
         "script": "scripts/golden_families.py",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "tokenizers": tokenizers.__version__,
-        },
+        "versions": versions(),
         "tolerance": TOLERANCE,
     }
     (output / "golden.json").write_text(

@@ -28,6 +28,7 @@
 
 pub mod bundle;
 pub mod datasets;
+mod digest;
 pub mod encoder;
 pub mod engine;
 pub mod evaluation;

@@ -2,6 +2,7 @@
 
 use super::BundleError;
 use super::weights::{finite_tensor, read_safetensors};
+use crate::digest;
 use candle_core::{DType, Tensor};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,11 +66,10 @@ impl Checkpoint {
     pub(super) fn sha256(&self) -> Result<String, BundleError> {
         let mut hash = Sha256::new();
         for path in &self.files {
-            let copied =
-                File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut Writer(&mut hash)));
-            copied.map_err(|source| BundleError::File { path: path.clone(), source })?;
+            digest::add_file(&mut hash, path)
+                .map_err(|source| BundleError::File { path: path.clone(), source })?;
         }
-        Ok(super::hexadecimal(&hash.finalize()))
+        Ok(digest::hexadecimal(hash))
     }
 
     /// All tensors by the names in the files, f32.
@@ -103,20 +103,6 @@ impl Checkpoint {
 /// Buffers that old checkpoints carry and nothing needs.
 pub(super) fn is_buffer(name: &str) -> bool {
     name.ends_with("position_ids")
-}
-
-/// A hash as something to copy to.
-struct Writer<'a>(&'a mut Sha256);
-
-impl std::io::Write for Writer<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Tensor to file, of an index file.

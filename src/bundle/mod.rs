@@ -16,6 +16,7 @@ pub use network::{Logits, Network};
 pub use save::Storage;
 pub use weights::Weights;
 
+use crate::digest;
 use crate::encoder::{ConfigError, EncoderConfig};
 use crate::tokens::{Tokenizer, TokenizerError};
 use candle_core::{Device, Tensor};
@@ -112,11 +113,6 @@ pub enum BundleError {
     },
 }
 
-/// Bytes in hexadecimal.
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 impl Bundle {
     /// Opens a bundle folder.
     ///
@@ -166,7 +162,7 @@ impl Bundle {
     /// If the file cannot be read.
     pub fn weights_sha256(folder: Option<&Path>) -> Result<String, BundleError> {
         match folder {
-            None => Ok(hexadecimal(&Sha256::digest(default::WEIGHTS))),
+            None => Ok(digest::hexadecimal(Sha256::new_with_prefix(default::WEIGHTS))),
             Some(folder) => Checkpoint::find(folder)?.sha256(),
         }
     }

@@ -130,12 +130,16 @@ impl SentenceAnswers {
         cross_fitted_decisions(&self.scores, &self.gold, &self.groups, FOLDS)
     }
 
+    /// Scores and gold of one label, sentence by sentence.
+    pub(crate) fn column(&self, label: usize) -> (Vec<f32>, Vec<bool>) {
+        self.scores.iter().zip(&self.gold).map(|(scores, gold)| (scores[label], gold[label])).unzip()
+    }
+
     /// Mean of the labels' average precisions; `None` if no label has a positive sentence.
     pub(crate) fn mean_average_precision(&self) -> Option<f64> {
         let labels = self.gold.first().map_or(0, Vec::len);
         let of = |label: usize| {
-            let scores: Vec<f32> = self.scores.iter().map(|row| row[label]).collect();
-            let gold: Vec<bool> = self.gold.iter().map(|row| row[label]).collect();
+            let (scores, gold) = self.column(label);
             average_precision(&scores, &gold)
         };
         let known: Vec<f64> = (0..labels).filter_map(of).collect();

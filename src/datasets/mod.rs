@@ -1,9 +1,10 @@
 //! Labelled corpora over formats.
 
+use crate::digest;
 use crate::formats::{FormatError, read_articles, read_conll, read_sentences};
 use crate::labels::GoldSentence;
 use sha2::{Digest, Sha256};
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 /// A labelled file and what identifies it.
@@ -56,17 +57,9 @@ fn first_line(path: &Path) -> std::io::Result<String> {
 }
 
 fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        hasher.update(&buffer[..n]);
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut hash = Sha256::new();
+    digest::add_file(&mut hash, path)?;
+    Ok(digest::hexadecimal(hash))
 }
 
 #[cfg(test)]

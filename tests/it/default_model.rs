@@ -65,10 +65,13 @@ fn a_sentence_longer_than_the_window_is_read_to_its_end() {
         assert_eq!(found.len(), 1);
         let names = found[0]["entities"].as_array().unwrap();
         assert_eq!(names.last().unwrap()["text"], "Peru");
-        found[0]["scores"]["condemnation"].as_f64().unwrap()
+        (stance(&found, "The list"), found[0]["scores"]["condemnation"].as_f64().unwrap())
     };
     // One blaming clause among 800 harmless tokens need not decide, but it must be seen.
     let (blame, calm) =
-        (read("and ministers strongly condemn the attack on Peru."), read("and it ends with Peru."));
+        (read("and ministers strongly condemn the attack on Peru.").1, read("and it ends with Peru.").1);
     assert!(blame > 10.0 * calm, "{blame} with blame at the end, {calm} without");
+    let (stance, _) =
+        read("and ministers strongly condemn the barbaric attack as a shameful crime against Peru.");
+    assert_eq!(stance, ["condemnation"]);
 }

@@ -1,5 +1,6 @@
 //! Parity with Hugging Face `transformers` for the relatives of BERT, by the numbers of `scripts/golden_families.py`.
 
+use crate::golden::assert_close;
 use candle_core::Device;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -45,13 +46,6 @@ fn folder(family: &str) -> PathBuf {
 fn golden(family: &str) -> Golden {
     let json = std::fs::read(folder(family).join("golden.json")).expect("the fixture is in the checkout");
     serde_json::from_slice(&json).expect("the fixture has the fields of its script")
-}
-
-#[track_caller]
-fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).unwrap_or(0.0);
-    assert!(worst <= tolerance, "{what}: off by {worst:e}, {tolerance:e} is allowed");
 }
 
 /// Logits of the head of a folder for rows of ids run as one batch: sentences' in one row each, or tokens' one after the

@@ -72,7 +72,7 @@ fn softmax(rows: &[Vec<f32>]) -> Vec<f32> {
 }
 
 #[track_caller]
-fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
+pub(crate) fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
     assert_eq!(ours.len(), theirs.len(), "{what}");
     // `total_cmp` puts NaN on top, where `f32::max` would lose it.
     let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).unwrap_or(0.0);

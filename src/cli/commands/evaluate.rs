@@ -177,9 +177,6 @@ impl SentenceReport {
             Decisions::CrossFitted => answers.cross_fitted(),
         };
         let counts = Classification::count(&decided, &answers.gold);
-        let column = |label: usize| -> (Vec<f32>, Vec<bool>) {
-            answers.scores.iter().zip(&answers.gold).map(|(s, g)| (s[label], g[label])).unzip()
-        };
         let groups = members(&answers.groups);
         let statistic = |drawn: &[usize]| {
             let rows = drawn.iter().flat_map(|&g| &groups[g]);
@@ -188,7 +185,7 @@ impl SentenceReport {
             Classification::count(&decided, &gold).macro_f1()
         };
         let reports = labels.iter().enumerate().map(|(i, label)| {
-            let (scores, gold) = column(i);
+            let (scores, gold) = answers.column(i);
             LabelReport {
                 label: label.clone(),
                 counts: counts.labels.get(i).copied().unwrap_or_default(),
