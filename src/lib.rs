@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Rooms, from the ground up: [`text`] and [`labels`] are plain words; [`tokens`], [`encoder`] and [`head`] make the
-//! network, [`bundle`] keeps it on disk; [`formats`] read records, [`evaluation`] counts; [`engine`] answers,
+//! network, [`bundle`] keeps it on disk, `hub` fetches it; [`formats`] read records, [`evaluation`] counts; [`engine`] answers,
 //! [`training`] learns, [`datasets`] name labelled files, [`report`] writes results.
 
 pub mod bundle;
@@ -34,6 +34,8 @@ pub mod engine;
 pub mod evaluation;
 pub mod formats;
 pub mod head;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod kernels;
 pub mod labels;
 pub mod report;

@@ -105,6 +105,12 @@ pub(super) fn is_buffer(name: &str) -> bool {
     name.ends_with("position_ids")
 }
 
+/// Names of the files that an index says the weights are in; plain names, of files beside it.
+#[cfg(feature = "hub")]
+pub(crate) fn shards(index: &Path) -> Result<BTreeSet<String>, BundleError> {
+    Ok(weight_map(index)?.into_values().collect())
+}
+
 /// Tensor to file, of an index file.
 fn weight_map(path: &Path) -> Result<BTreeMap<String, String>, BundleError> {
     #[derive(serde::Deserialize)]

@@ -16,6 +16,9 @@ pub use network::{Logits, Network};
 pub use save::Storage;
 pub use weights::Weights;
 
+#[cfg(feature = "hub")]
+pub(crate) use checkpoint::shards;
+
 use crate::digest;
 use crate::encoder::{ConfigError, EncoderConfig};
 use crate::tokens::{Tokenizer, TokenizerError};

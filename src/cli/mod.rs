@@ -2,12 +2,13 @@
 
 mod commands;
 mod input;
+mod model;
 mod output;
 mod recipe;
 mod scoring;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{evaluate, manual, read, train};
+use commands::{evaluate, manual, models, read, train};
 use std::process::ExitCode;
 use undertone::engine::Tasks;
 
@@ -61,6 +62,7 @@ enum Command {
     Analyze(read::ReadArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Models(models::ModelsArgs),
     /// Print a completion script for a shell
     Completions(manual::CompletionsArgs),
     /// Print a manual page
@@ -87,6 +89,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Analyze(args) => read::run(args, Tasks::Both),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Models(args) => models::run(args),
         Command::Completions(args) => manual::completions(args, Args::command()),
         Command::Man(args) => manual::man(args, Args::command()),
     };

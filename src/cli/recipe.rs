@@ -13,7 +13,7 @@ use undertone::training::TrainingConfig;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recipe {
-    /// Folder of the model to start from.
+    /// Model to start from: a folder, or one of the hub.
     pub(crate) base: PathBuf,
     /// Folder for the result.
     pub(crate) output: Option<PathBuf>,

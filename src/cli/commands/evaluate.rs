@@ -1,5 +1,6 @@
 //! `undertone evaluate`: score a model against labelled data.
 
+use crate::cli::model::optional_folder;
 use crate::cli::{misuse, scoring};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,9 @@ pub(crate) struct EvaluateArgs {
     /// Labelled files: articles or sentences (JSONL), or CoNLL columns
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
-    /// Model folder [default: the one inside the program]
-    #[arg(short, long, value_name = "FOLDER")]
+    /// Model: a folder, or `owner/name[@revision]` on the Hugging Face hub, which is fetched once [default: the one inside
+    /// the program]
+    #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Decision thresholds: those stored with the model, or fitted on the other folds of the data themselves
     #[arg(long, value_enum, default_value_t = Thresholds::Stored)]
@@ -43,7 +45,8 @@ const RESAMPLES: usize = 1000;
 
 pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     let EvaluateArgs { data, model, thresholds, json } = args;
-    let engine = Engine::open(model.as_deref())?;
+    let folder = optional_folder(model.as_deref())?;
+    let engine = Engine::open(folder.as_deref())?;
     let softmax = is_softmax(&engine);
     if softmax && thresholds == Thresholds::CrossFitted {
         return Err(misuse(
@@ -56,7 +59,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         Thresholds::Stored => Decisions::Stored,
         Thresholds::CrossFitted => Decisions::CrossFitted,
     };
-    let identity = Identity::new(model.as_deref())?;
+    let identity = Identity::new(model.as_deref(), folder.as_deref())?;
     let mut out = std::io::stdout().lock();
     for path in data {
         let dataset = load(&path)?;
@@ -118,15 +121,15 @@ fn is_softmax(engine: &Engine) -> bool {
 /// Which model a report is about.
 #[derive(serde::Serialize)]
 struct Identity {
-    /// Its folder, or `default`.
+    /// Its folder or id, or `default`.
     name: String,
     /// First 12 digits.
     weights_sha256: String,
 }
 
 impl Identity {
-    fn new(model: Option<&Path>) -> anyhow::Result<Self> {
-        let mut weights_sha256 = Bundle::weights_sha256(model)?;
+    fn new(model: Option<&Path>, folder: Option<&Path>) -> anyhow::Result<Self> {
+        let mut weights_sha256 = Bundle::weights_sha256(folder)?;
         weights_sha256.truncate(12);
         Ok(Self { name: model.map_or("default".to_owned(), |m| m.display().to_string()), weights_sha256 })
     }
@@ -423,10 +426,10 @@ mod tests {
 
     #[test]
     fn a_report_names_the_model() {
-        let default = Identity::new(None).unwrap();
+        let default = Identity::new(None, None).unwrap();
         assert_eq!((default.name.as_str(), default.weights_sha256.len()), ("default", 12));
         let (folder, _) = softmax_model();
-        assert_eq!(Identity::new(Some(folder.path())).unwrap().name, folder.path().display().to_string());
+        assert_eq!(Identity::new(Some(folder.path()), Some(folder.path())).unwrap().name, folder.path().display().to_string());
     }
 
     #[test]

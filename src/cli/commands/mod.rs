@@ -2,5 +2,6 @@
 
 pub(crate) mod evaluate;
 pub(crate) mod manual;
+pub(crate) mod models;
 pub(crate) mod read;
 pub(crate) mod train;

@@ -1,6 +1,7 @@
 //! `undertone classify`, `ner` and `analyze`: one way of reading, with one head or with both.
 
 use crate::cli::input::InputArgs;
+use crate::cli::model::optional_folder;
 use crate::cli::output::{Output, OutputArgs, PendingFile};
 use crate::cli::{described, misuse};
 use anyhow::Context;
@@ -20,8 +21,9 @@ pub(crate) struct ReadArgs {
     input: InputArgs,
     #[command(flatten)]
     output: OutputArgs,
-    /// Model folder [default: the one inside the program]
-    #[arg(short, long, value_name = "FOLDER")]
+    /// Model: a folder, or `owner/name[@revision]` on the Hugging Face hub, which is fetched once [default: the one inside
+    /// the program]
+    #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Unit of `start` and `end`
     #[arg(long, value_enum, default_value_t = Unit::Char)]
@@ -70,7 +72,8 @@ pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
     }
     let mut rejects = Rejects::open(rejects, on_error)?;
     let output = output.open()?;
-    let mut engine = Engine::open(model.as_deref())?;
+    let folder = optional_folder(model.as_deref())?;
+    let mut engine = Engine::open(folder.as_deref())?;
     if let Some(threads) = threads {
         engine = engine.with_threads(threads.into());
     }

@@ -1,7 +1,7 @@
 //! `undertone train`: labelled sentences in, a bundle and the record of its making out.
 
 use crate::cli::recipe::{Fold, Recipe, Source};
-use crate::cli::{misuse, scoring};
+use crate::cli::{misuse, model, scoring};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -33,8 +33,9 @@ pub(crate) struct TrainArgs {
     /// Folder for the model; must be new, or hold this very run
     #[arg(short, long, value_name = "FOLDER")]
     output: Option<PathBuf>,
-    /// Model to start from: a folder with config.json, tokenizer.json and model.safetensors
-    #[arg(short, long, value_name = "FOLDER")]
+    /// Model to start from: a folder with config.json, tokenizer.json and model.safetensors, or `owner/name[@revision]` on the
+    /// Hugging Face hub
+    #[arg(short, long, value_name = "MODEL")]
     base: Option<PathBuf>,
     /// Number that all chance is drawn from
     #[arg(long)]
@@ -69,7 +70,8 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     refuse_foreign(&output)?;
     let (mut train, train_files) = load_all(&recipe.train, limit, &recipe)?;
     let (dev, dev_files) = load_all(&recipe.dev, None, &recipe)?;
-    let base = Bundle::open(&recipe.base)?;
+    let base_folder = model::folder(&recipe.base)?;
+    let base = Bundle::open(&base_folder)?;
     let weights = initial_weights(&base, &description, recipe.training.seed)?;
     let bundle = base.with(description, weights);
     if !recipe.training.precision.is_fast() {
@@ -77,7 +79,7 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     }
     let teachers = recipe.distill.iter().flat_map(|distill| &distill.teachers);
     let hashes = Hashes {
-        base: Bundle::weights_sha256(Some(&recipe.base))?,
+        base: Bundle::weights_sha256(Some(&base_folder))?,
         teachers: teachers.map(|folder| Bundle::weights_sha256(Some(folder))).collect::<Result<_, _>>()?,
         train: train_files,
         dev: dev_files,

@@ -1,0 +1,105 @@
+//! Which of a repository's files a bundle needs.
+
+use super::{HubError, ModelId};
+
+/// Weights, the preferred first, each whole or as an index (`….index.json`) beside several files.
+pub(super) const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// Files without which nothing can be opened.
+const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
+
+/// Files that are read if they are there: a cache that has neither them nor a note that they do not exist may lack them only
+/// because another program had no use for them.
+pub(super) const READ_IF_THERE: [&str; 2] = ["tokenizer_config.json", "undertone.json"];
+
+/// Files that belong to a model: what Python's tokenizers read, and the card with the licence.
+const KEPT: [&str; 9] = [
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "README.md",
+];
+
+/// What to fetch of a repository.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Files to fetch at once.
+    pub(super) files: Vec<String>,
+    /// Of these, the index that names further ones.
+    pub(super) index: Option<String>,
+}
+
+/// Chooses among the names of a repository's files.
+pub(super) fn plan(id: &ModelId, all: &[String]) -> Result<Plan, HubError> {
+    let has = |name: &str| all.iter().any(|file| file == name);
+    let incomplete = |file: &str| HubError::Incomplete { id: id.to_string(), file: file.to_owned() };
+    if let Some(file) = NEEDED.into_iter().find(|name| !has(name)) {
+        return Err(incomplete(file));
+    }
+    let mut index = None;
+    let weights = WEIGHTS.into_iter().find_map(|name| {
+        if has(name) {
+            return Some(name.to_owned());
+        }
+        index = Some(format!("{name}.index.json")).filter(|index| has(index));
+        index.clone()
+    });
+    let weights = weights.ok_or_else(|| incomplete(WEIGHTS[0]))?;
+    let names = NEEDED.into_iter().chain(READ_IF_THERE).chain(KEPT);
+    let mut files: Vec<String> = names.filter(|name| has(name)).map(str::to_owned).collect();
+    // The largest first, so that the rest is done meanwhile.
+    files.insert(0, weights);
+    Ok(Plan { files, index })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(files: &[&str]) -> Result<Plan, String> {
+        let files: Vec<String> = files.iter().map(|f| (*f).to_owned()).collect();
+        plan(&"a/b".parse().unwrap(), &files).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn only_what_a_bundle_needs_is_fetched() {
+        let all = [
+            ".gitattributes", "README.md", "config.json", "tokenizer.json", "vocab.txt", "model.safetensors",
+            "pytorch_model.bin", "tf_model.h5", "onnx/model.onnx", "../evil", "training_args.bin",
+        ];
+        let plan = planned(&all).unwrap();
+        assert_eq!(plan.files, ["model.safetensors", "config.json", "tokenizer.json", "vocab.txt", "README.md"]);
+        assert_eq!(plan.index, None);
+    }
+
+    #[test]
+    fn torch_weights_are_fetched_only_where_there_are_no_others() {
+        let base = ["config.json", "tokenizer.json"];
+        for (weights, first, index) in [
+            (&["pytorch_model.bin"][..], "pytorch_model.bin", false),
+            (&["pytorch_model.bin", "model.safetensors.index.json"], "model.safetensors.index.json", true),
+            (&["model.safetensors", "model.safetensors.index.json"], "model.safetensors", false),
+            (&["pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"], "pytorch_model.bin.index.json", true),
+        ] {
+            let plan = planned(&[&base[..], weights].concat()).unwrap();
+            assert_eq!((plan.files[0].as_str(), plan.index.is_some()), (first, index), "{weights:?}");
+        }
+    }
+
+    #[test]
+    fn a_repository_that_is_no_bundle_is_refused_before_anything_is_fetched() {
+        for (files, missing) in [
+            (&["README.md"][..], "config.json"),
+            (&["config.json", "vocab.txt", "model.safetensors"], "tokenizer.json"),
+            (&["config.json", "tokenizer.json", "tf_model.h5"], "model.safetensors"),
+        ] {
+            let error = planned(files).unwrap_err();
+            assert!(error.contains(&format!("a/b has no `{missing}`")), "{error}");
+        }
+    }
+}
