@@ -67,7 +67,8 @@ pub(crate) struct Bars {
 
 impl Bars {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let target = if settings.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if settings.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let all = MultiProgress::with_draw_target(target);
         let total = all.add(ProgressBar::new(0).with_style(style("total")));
         Self { all, total, files: Mutex::default() }
@@ -89,7 +90,9 @@ impl Bars {
 
 fn style(name: &str) -> ProgressStyle {
     let name = name.replace('{', "{{").replace('}', "}}");
-    let template = format!("{name:<32.32} {{bar:24}} {{decimal_bytes:>10}}/{{decimal_total_bytes:<10}} {{decimal_bytes_per_sec:>12}} {{msg}}");
+    let template = format!(
+        "{name:<32.32} {{bar:24}} {{decimal_bytes:>10}}/{{decimal_total_bytes:<10}} {{decimal_bytes_per_sec:>12}} {{msg}}"
+    );
     ProgressStyle::with_template(&template).expect("the template is well-formed")
 }
 

@@ -200,7 +200,8 @@ impl RepoFolder {
                 }
                 // Some network file systems have no locks. Two processes may then fetch one file; the hash tells if they
                 // got in each other's way.
-                Err(std::fs::TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {}
+                Err(std::fs::TryLockError::Error(error))
+                    if error.kind() == std::io::ErrorKind::Unsupported => {}
                 Err(std::fs::TryLockError::Error(error)) => return Err(wrong(error)),
             }
             // A lock file may be deleted by whoever held it: a lock on a deleted one keeps nobody out.

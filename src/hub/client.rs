@@ -110,7 +110,8 @@ impl Client {
         let wrong = |reason: String| HubError::Answer { url: url.clone(), reason };
         let mut body = response.body;
         let body = body.with_config().limit(64 << 20).read_to_vec().map_err(|e| network(&url, e))?;
-        let info: Info = serde_json::from_slice(&body).map_err(|e| wrong(format!("no JSON of a model: {e}")))?;
+        let info: Info =
+            serde_json::from_slice(&body).map_err(|e| wrong(format!("no JSON of a model: {e}")))?;
         let files = info.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
         let commit = info.sha.filter(|sha| is_commit(sha));
         Ok(Listing { commit: commit.ok_or_else(|| wrong("it names no commit (`sha`)".into()))?, files })
@@ -197,7 +198,8 @@ impl Client {
                 _ => return Ok(Response { status, headers: parts.headers, body, url }),
             };
             // What is known of a file stands in the answer that leads away from the hub, not in that of the host it leads to.
-            let told = parts.headers.contains_key("x-linked-etag") || parts.headers.contains_key("x-repo-commit");
+            let told =
+                parts.headers.contains_key("x-linked-etag") || parts.headers.contains_key("x-repo-commit");
             if method == Method::Head && told && Origin::of(&next)? != origin {
                 return Ok(Response { status, headers: parts.headers, body, url });
             }
@@ -220,10 +222,11 @@ impl Client {
         match status {
             200..400 => Ok(()),
             408 | 429 | 500.. => {
-                let seconds = headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+                let seconds =
+                    headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
                 let wait = seconds.map(Duration::from_secs);
                 Err(HubError::Status { url: url.clone(), status: *status, wait })
-            },
+            }
             _ => Err(HubError::Refused {
                 refusal: Refusal {
                     id: id.to_string(),
@@ -258,7 +261,8 @@ fn network(url: &str, error: ureq::Error) -> HubError {
         error,
         Error::Io(_) | Error::Timeout(_) | Error::HostNotFound | Error::ConnectionFailed | Error::Protocol(_)
     );
-    let certificate = |e: &std::io::Error| e.get_ref().is_some_and(|inner| inner.to_string().contains("certificate"));
+    let certificate =
+        |e: &std::io::Error| e.get_ref().is_some_and(|inner| inner.to_string().contains("certificate"));
     let again = again && !matches!(&error, Error::Io(e) if certificate(e));
     HubError::Network { url: url.to_owned(), reason: error.to_string(), again }
 }

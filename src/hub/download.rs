@@ -56,7 +56,9 @@ impl Download<'_> {
             let mut done = Vec::new();
             loop {
                 let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(item) = items.get(i).filter(|_| !self.stop.load(Ordering::Relaxed)) else { return done };
+                let Some(item) = items.get(i).filter(|_| !self.stop.load(Ordering::Relaxed)) else {
+                    return done;
+                };
                 let result = work(item);
                 if result.is_err() {
                     self.stop.store(true, Ordering::Relaxed);
@@ -182,7 +184,9 @@ impl Download<'_> {
         let Response { status, url, mut body, .. } = response;
         let broken = |reason: String| HubError::Network { url: url.clone(), reason, again: true };
         if status != 200 && have == 0 {
-            return Err(broken(format!("status {status} in answer to a range; the file is fetched from its beginning")));
+            return Err(broken(format!(
+                "status {status} in answer to a range; the file is fetched from its beginning"
+            )));
         }
         let mut reader = body.as_reader();
         let mut buffer = vec![0; CHUNK];
@@ -192,7 +196,9 @@ impl Download<'_> {
                 Ok(0) => break,
                 Ok(n) => n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(broken(format!("the connection broke after {have} bytes: {error}"))),
+                Err(error) => {
+                    return Err(broken(format!("the connection broke after {have} bytes: {error}")));
+                }
             };
             out.write_all(&buffer[..n]).map_err(wrong)?;
             have += n as u64;
@@ -203,7 +209,9 @@ impl Download<'_> {
             self.progress.reached(file, have);
         }
         match known.size {
-            Some(size) if have < size => Err(broken(format!("the connection ended after {have} of {size} bytes"))),
+            Some(size) if have < size => {
+                Err(broken(format!("the connection ended after {have} of {size} bytes")))
+            }
             _ => Ok(()),
         }
     }
@@ -235,7 +243,8 @@ impl Download<'_> {
 /// Whether an answer goes on exactly where a part of a file ends.
 fn goes_on(response: &Response, have: u64, size: Option<u64>) -> bool {
     let range = response.headers.get("content-range").and_then(|value| value.to_str().ok());
-    let Some((span, total)) = range.and_then(|range| range.trim().strip_prefix("bytes ")?.split_once('/')) else {
+    let Some((span, total)) = range.and_then(|range| range.trim().strip_prefix("bytes ")?.split_once('/'))
+    else {
         return false;
     };
     let start = span.split_once('-').and_then(|(start, _)| start.parse().ok());

@@ -62,7 +62,9 @@ pub enum HubError {
         file: String,
     },
     /// An answer that is none of a hub.
-    #[error("{url} does not answer as a hub does: {reason}\n\nhint: if HF_ENDPOINT is set, check that it is the address of a hub")]
+    #[error(
+        "{url} does not answer as a hub does: {reason}\n\nhint: if HF_ENDPOINT is set, check that it is the address of a hub"
+    )]
     Answer {
         /// What was asked.
         url: String,
@@ -170,11 +172,17 @@ impl fmt::Display for Refusal {
             (404, Some("EntryNotFound")) => write!(f, "there is no {what} at {endpoint}"),
             (401 | 403, _) if *token => {
                 write!(f, "{endpoint} refuses {what} with the token in use ({status})\n\n")?;
-                write!(f, "hint: the id may be misspelt, the model private, or the token in HF_TOKEN out of date")
+                write!(
+                    f,
+                    "hint: the id may be misspelt, the model private, or the token in HF_TOKEN out of date"
+                )
             }
             (401 | 403 | 404, _) => {
                 write!(f, "{endpoint} does not show {what} ({status})\n\n")?;
-                write!(f, "hint: the id may be misspelt; a private or gated model needs a token in HF_TOKEN")?;
+                write!(
+                    f,
+                    "hint: the id may be misspelt; a private or gated model needs a token in HF_TOKEN"
+                )?;
                 write!(f, "; a folder of your own is not there under this name")
             }
             _ => write!(f, "{endpoint} refuses {what} with status {status}"),

@@ -100,7 +100,8 @@ impl Cache {
             false => commits.clone(),
         };
         if commits.iter().all(|commit| gone.contains(commit)) {
-            let bytes = files_below(&repo.folder)?.iter().filter(|(_, m)| m.is_file()).map(|(_, m)| m.len()).sum();
+            let bytes =
+                files_below(&repo.folder)?.iter().filter(|(_, m)| m.is_file()).map(|(_, m)| m.len()).sum();
             let folders = vec![repo.folder.clone(), repo.locks().to_owned()];
             return Ok(Removal { commits: gone, bytes, refs: Vec::new(), folders, blobs: Vec::new() });
         }
@@ -180,7 +181,9 @@ fn names(repo: &RepoFolder) -> Result<BTreeMap<String, Vec<String>>, HubError> {
 fn children(folder: &Path) -> Result<Vec<String>, HubError> {
     let mut names = Vec::new();
     for (path, found) in listed(folder)? {
-        names.extend(path.file_name().filter(|_| found.is_dir()).map(|name| name.to_string_lossy().into_owned()));
+        names.extend(
+            path.file_name().filter(|_| found.is_dir()).map(|name| name.to_string_lossy().into_owned()),
+        );
     }
     Ok(names)
 }

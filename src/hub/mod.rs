@@ -122,11 +122,11 @@ impl Hub {
         let listing = download.patiently("the list of files", |_| client.listing(id))?;
         download.commit = &listing.commit;
         let plan = plan::plan(id, &listing.files)?;
-        let snapshot =
-            Snapshot { folder: repo.snapshot(&listing.commit), commit: listing.commit.clone() };
+        let snapshot = Snapshot { folder: repo.snapshot(&listing.commit), commit: listing.commit.clone() };
         if let Some(index) = plan.index {
             download.files(std::slice::from_ref(&index))?;
-            let shards: Vec<String> = crate::bundle::shards(&snapshot.folder.join(&index))?.into_iter().collect();
+            let shards: Vec<String> =
+                crate::bundle::shards(&snapshot.folder.join(&index))?.into_iter().collect();
             if let Some(file) = shards.iter().find(|shard| !listing.files.contains(shard)) {
                 return Err(HubError::Incomplete { id: id.to_string(), file: file.clone() });
             }
@@ -134,7 +134,8 @@ impl Hub {
         } else {
             download.files(&plan.files)?;
         }
-        for file in plan::READ_IF_THERE.iter().filter(|name| !listing.files.iter().any(|file| file == *name)) {
+        for file in plan::READ_IF_THERE.iter().filter(|name| !listing.files.iter().any(|file| file == *name))
+        {
             repo.set_absent(&listing.commit, file)?;
         }
         // Last, so that a branch never stands for a commit that is only half there because of us.

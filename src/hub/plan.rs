@@ -69,11 +69,23 @@ mod tests {
     #[test]
     fn only_what_a_bundle_needs_is_fetched() {
         let all = [
-            ".gitattributes", "README.md", "config.json", "tokenizer.json", "vocab.txt", "model.safetensors",
-            "pytorch_model.bin", "tf_model.h5", "onnx/model.onnx", "../evil", "training_args.bin",
+            ".gitattributes",
+            "README.md",
+            "config.json",
+            "tokenizer.json",
+            "vocab.txt",
+            "model.safetensors",
+            "pytorch_model.bin",
+            "tf_model.h5",
+            "onnx/model.onnx",
+            "../evil",
+            "training_args.bin",
         ];
         let plan = planned(&all).unwrap();
-        assert_eq!(plan.files, ["model.safetensors", "config.json", "tokenizer.json", "vocab.txt", "README.md"]);
+        assert_eq!(
+            plan.files,
+            ["model.safetensors", "config.json", "tokenizer.json", "vocab.txt", "README.md"]
+        );
         assert_eq!(plan.index, None);
     }
 
@@ -84,7 +96,11 @@ mod tests {
             (&["pytorch_model.bin"][..], "pytorch_model.bin", false),
             (&["pytorch_model.bin", "model.safetensors.index.json"], "model.safetensors.index.json", true),
             (&["model.safetensors", "model.safetensors.index.json"], "model.safetensors", false),
-            (&["pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"], "pytorch_model.bin.index.json", true),
+            (
+                &["pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"],
+                "pytorch_model.bin.index.json",
+                true,
+            ),
         ] {
             let plan = planned(&[&base[..], weights].concat()).unwrap();
             assert_eq!((plan.files[0].as_str(), plan.index.is_some()), (first, index), "{weights:?}");

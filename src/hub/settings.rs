@@ -84,10 +84,7 @@ impl Settings {
     }
 
     /// Mixes variables and defaults; the only place that asks for a variable.
-    fn resolve(
-        variable: &dyn Fn(&str) -> Option<OsString>,
-        home: Option<PathBuf>,
-    ) -> Result<Self, HubError> {
+    fn resolve(variable: &dyn Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Result<Self, HubError> {
         let text = |name: &str| {
             let value = variable(name)?.to_string_lossy().trim().to_owned();
             (!value.is_empty()).then_some(value)
@@ -99,7 +96,9 @@ impl Settings {
             Some(value) => match value.parse::<u64>() {
                 // As in Python, 0 means the default.
                 Ok(seconds) => Ok((seconds > 0).then(|| Duration::from_secs(seconds))),
-                Err(_) => Err(HubError::Setting { name, reason: format!("`{value}` is no number of seconds") }),
+                Err(_) => {
+                    Err(HubError::Setting { name, reason: format!("`{value}` is no number of seconds") })
+                }
             },
         };
         let base = path("HF_HOME").or_else(|| {
@@ -115,7 +114,10 @@ impl Settings {
             })?;
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
         let endpoint = endpoint.trim_end_matches('/').to_owned();
-        if !["https://", "http://"].iter().any(|scheme| endpoint.len() > scheme.len() && endpoint.starts_with(scheme)) {
+        if !["https://", "http://"]
+            .iter()
+            .any(|scheme| endpoint.len() > scheme.len() && endpoint.starts_with(scheme))
+        {
             let reason = format!("`{endpoint}` does not begin with https:// or http://");
             return Err(HubError::Setting { name: "HF_ENDPOINT", reason });
         }
@@ -130,7 +132,8 @@ impl Settings {
             return Err(HubError::Setting { name: TOKEN, reason });
         }
         // The first that is set decides, even where it says no.
-        let offline = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| text(name).is_some());
+        let offline =
+            ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| text(name).is_some());
         let proxy = |name: &str| {
             let either = |name: &str| text(&name.to_lowercase()).or_else(|| text(name));
             either(name).or_else(|| either("ALL_PROXY")).map(Secret)
@@ -149,7 +152,11 @@ impl Settings {
             proxies: Proxies {
                 https: proxy("HTTPS_PROXY"),
                 http: proxy("HTTP_PROXY"),
-                except: except.split(',').map(|host| host.trim().to_lowercase()).filter(|h| !h.is_empty()).collect(),
+                except: except
+                    .split(',')
+                    .map(|host| host.trim().to_lowercase())
+                    .filter(|h| !h.is_empty())
+                    .collect(),
             },
             certificates: path("SSL_CERT_FILE"),
             progress: !truthy("HF_HUB_DISABLE_PROGRESS_BARS"),
@@ -314,7 +321,9 @@ mod tests {
         let of = |https, host, port| proxies.of(https, host, port).map(|p| p.reveal().to_owned());
         assert_eq!(of(true, "huggingface.co", 443).as_deref(), Some("http://ana:pass@one:1"));
         assert_eq!(of(false, "huggingface.co", 80).as_deref(), Some("http://two:2"));
-        for (host, port) in [("localhost", 80), ("example.org", 443), ("A.example.org", 443), ("10.0.0.1", 8080)] {
+        for (host, port) in
+            [("localhost", 80), ("example.org", 443), ("A.example.org", 443), ("10.0.0.1", 8080)]
+        {
             assert_eq!(of(true, host, port), None, "{host}");
         }
         for (host, port) in [("notexample.org", 443), ("10.0.0.1", 80), ("localhost.com", 80)] {

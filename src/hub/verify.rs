@@ -113,7 +113,8 @@ impl Verification {
             if only.is_some_and(|only| only != commit) {
                 continue;
             }
-            let Some((blob, named)) = blob.and_then(|blob| Named::of(&blob).map(|named| (blob, named))) else {
+            let Some((blob, named)) = blob.and_then(|blob| Named::of(&blob).map(|named| (blob, named)))
+            else {
                 match path.exists() {
                     true => self.unchecked += 1,
                     false => {
@@ -127,7 +128,9 @@ impl Verification {
             let verdict = verdicts.entry(blob.clone()).or_insert_with(|| match named.hash(&path) {
                 Ok(hash) if hash == blob => None,
                 Ok(hash) => Some(format!("its {} is {hash}, and should be {blob}", named.title())),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some("its content is missing".into()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    Some("its content is missing".into())
+                }
                 Err(error) => Some(error.to_string()),
             });
             match verdict {

@@ -429,7 +429,10 @@ mod tests {
         let default = Identity::new(None, None).unwrap();
         assert_eq!((default.name.as_str(), default.weights_sha256.len()), ("default", 12));
         let (folder, _) = softmax_model();
-        assert_eq!(Identity::new(Some(folder.path()), Some(folder.path())).unwrap().name, folder.path().display().to_string());
+        assert_eq!(
+            Identity::new(Some(folder.path()), Some(folder.path())).unwrap().name,
+            folder.path().display().to_string()
+        );
     }
 
     #[test]

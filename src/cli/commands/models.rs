@@ -1,7 +1,7 @@
 //! `undertone models`: what the cache holds, and what goes in and out of it.
 
-use crate::cli::model::{Bars, Place, hub, id, place};
 use crate::cli::misuse;
+use crate::cli::model::{Bars, Place, hub, id, place};
 use anyhow::Context;
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
@@ -41,7 +41,9 @@ enum ModelsCommand {
     #[command(after_help = "Example:  undertone models list --format jsonl")]
     List(FormatArgs),
     /// Tell what a model answers, how large it is and under which licence it stands
-    #[command(after_help = "Example:  undertone models show default\n          undertone models show models/mine")]
+    #[command(
+        after_help = "Example:  undertone models show default\n          undertone models show models/mine"
+    )]
     Show {
         /// Model: an id in the cache, a folder, or `default` for the one inside the program
         #[arg(value_name = "MODEL")]
@@ -50,7 +52,9 @@ enum ModelsCommand {
         format: FormatArgs,
     },
     /// Compare the files in the cache with the hashes that they have on the hub; exit with 1 if one is damaged
-    #[command(after_help = "Example:  undertone models verify\n          undertone models verify dslim/bert-base-NER")]
+    #[command(
+        after_help = "Example:  undertone models verify\n          undertone models verify dslim/bert-base-NER"
+    )]
     Verify {
         /// Model in the cache, with `@` and a revision if it is not to be all of them [default: all models]
         #[arg(value_name = "ID")]
@@ -133,7 +137,8 @@ fn list(form: Form) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     if form == Form::Jsonl {
         for CachedModel { id, revisions, size, used } in models {
-            let used = used.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).map(|at| at.as_secs());
+            let used =
+                used.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).map(|at| at.as_secs());
             let kind = revisions.last().map(|revision| Kind::of(&revision.folder)).unwrap_or_default();
             let revisions = revisions.iter().map(|r| json!({"commit": r.commit, "names": r.names}));
             let record = json!({
@@ -160,7 +165,11 @@ fn list(form: Form) -> anyhow::Result<()> {
 /// A revision in short: its names, or the beginning of its commit.
 fn told(revision: &CachedRevision) -> String {
     let commit = revision.commit.get(..7).unwrap_or(&revision.commit);
-    if revision.names.is_empty() { commit.to_owned() } else { format!("{} ({commit})", revision.names.join(", ")) }
+    if revision.names.is_empty() {
+        commit.to_owned()
+    } else {
+        format!("{} ({commit})", revision.names.join(", "))
+    }
 }
 
 fn ago(time: Option<SystemTime>) -> String {
@@ -177,7 +186,8 @@ fn print_columns<const N: usize>(out: &mut impl Write, rows: &[[String; N]]) -> 
     let widths: Vec<usize> =
         (0..N).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or_default()).collect();
     for row in rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
@@ -233,7 +243,9 @@ fn show(model: &Path, form: Form) -> anyhow::Result<()> {
     };
     let parameters: usize = bundle.weights.tensors().values().map(|tensor| tensor.elem_count()).sum();
     let licence = match &folder {
-        Some(folder) => std::fs::read_to_string(folder.join("README.md")).ok().and_then(|card| licence(&card)),
+        Some(folder) => {
+            std::fs::read_to_string(folder.join("README.md")).ok().and_then(|card| licence(&card))
+        }
         None => Some(env!("CARGO_PKG_LICENSE").to_owned()),
     };
     let sha256 = Bundle::weights_sha256(folder.as_deref())?;
@@ -256,7 +268,10 @@ fn show(model: &Path, form: Form) -> anyhow::Result<()> {
     rows.push(["licence".into(), licence.unwrap_or_else(unknown)]);
     rows.push(["weights".into(), format!("SHA-256 {sha256}")]);
     if heads.is_empty() {
-        rows.push(["heads".into(), "none: it is an encoder that must be trained first (`undertone train`)".into()]);
+        rows.push([
+            "heads".into(),
+            "none: it is an encoder that must be trained first (`undertone train`)".into(),
+        ]);
     }
     for head in heads {
         rows.push(match head {
@@ -296,7 +311,8 @@ fn licence(card: &str) -> Option<String> {
     }
     let front: Vec<&str> = lines.take_while(|line| line.trim_end() != "---").collect();
     let value = |key: &str| {
-        let at = front.iter().position(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))?;
+        let at =
+            front.iter().position(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))?;
         let value = front[at].split_once(':')?.1.trim();
         // A list has its items on the lines below.
         let items = front[at + 1..].iter().map_while(|line| line.trim_start().strip_prefix("- "));
@@ -304,7 +320,9 @@ fn licence(card: &str) -> Option<String> {
         let values: Vec<&str> = values.iter().map(|value| value.trim_matches(['"', '\'', ' '])).collect();
         (!values.is_empty()).then(|| values.join(", "))
     };
-    value("license").and_then(|licence| if licence == "other" { value("license_name").or(Some(licence)) } else { Some(licence) })
+    value("license").and_then(|licence| {
+        if licence == "other" { value("license_name").or(Some(licence)) } else { Some(licence) }
+    })
 }
 
 fn verify(text: Option<&str>, form: Form) -> anyhow::Result<ExitCode> {
@@ -344,7 +362,8 @@ fn remove(text: &str, dry_run: bool) -> anyhow::Result<()> {
         removal.carry_out()?;
     }
     let (bytes, commits) = (DecimalBytes(removal.bytes), removal.commits.len());
-    let (verb, revisions) = (if dry_run { "would free" } else { "freed" }, if commits == 1 { "revision" } else { "revisions" });
+    let (verb, revisions) =
+        (if dry_run { "would free" } else { "freed" }, if commits == 1 { "revision" } else { "revisions" });
     writeln!(std::io::stdout(), "{verb} {bytes}: {id}, {commits} {revisions}")?;
     Ok(())
 }

@@ -38,7 +38,9 @@ const TEXT: &str = "The envoy Ana Duarte may leave.";
 #[test]
 fn a_model_of_the_hub_answers_as_its_folder_does_and_is_fetched_once() {
     let (server, home) = ready();
-    for (command, model, folder) in [("ner", "ana/names", token_model()), ("classify", "plain", sentence_model())] {
+    for (command, model, folder) in
+        [("ner", "ana/names", token_model()), ("classify", "plain", sentence_model())]
+    {
         let here = succeeds(undertone().args([command, "-m"]).arg(folder).write_stdin(TEXT));
         let mut first = run(home.path(), &server.endpoint, &[command, "--model", model]);
         first.write_stdin(TEXT).assert().success().stdout(here.clone()).stderr("");
@@ -52,7 +54,9 @@ fn a_model_of_the_hub_answers_as_its_folder_does_and_is_fetched_once() {
 #[test]
 fn what_is_neither_folder_nor_id_is_misuse_and_never_asked_for() {
     let (server, home) = ready();
-    for model in ["./names", "/nowhere/names", "a/b/c", "ana/..", "ana/na mes", "ana//names", "../names", "ana/names@"] {
+    for model in
+        ["./names", "/nowhere/names", "a/b/c", "ana/..", "ana/na mes", "ana//names", "../names", "ana/names@"]
+    {
         let mut command = run(home.path(), &server.endpoint, &["ner", "-m", model]);
         command.write_stdin(TEXT).assert().code(2).stdout("").stderr(contains("no such folder"));
     }
@@ -70,12 +74,9 @@ fn a_model_that_is_not_there_is_explained() {
     command.write_stdin(TEXT).assert().code(1).stderr(contains("misspelt").and(contains("HF_TOKEN")));
     let mut offline = run(home.path(), &server.endpoint, &["ner", "-m", "ana/names"]);
     let cache = home.path().join("hub").display().to_string();
-    offline
-        .env("TRANSFORMERS_OFFLINE", "YES")
-        .write_stdin(TEXT)
-        .assert()
-        .code(1)
-        .stderr(contains("TRANSFORMERS_OFFLINE").and(contains("`config.json` of ana/names")).and(contains(cache)));
+    offline.env("TRANSFORMERS_OFFLINE", "YES").write_stdin(TEXT).assert().code(1).stderr(
+        contains("TRANSFORMERS_OFFLINE").and(contains("`config.json` of ana/names")).and(contains(cache)),
+    );
 }
 
 #[test]
@@ -99,9 +100,15 @@ fn models_are_pulled_listed_shown_and_removed() {
     run(&["models", "list", "--format", "table"]).assert().success().stdout(contains("no models in"));
     assert_eq!(succeeds(&mut run(&["models", "list"])), "");
     let folder = succeeds(&mut run(&["models", "pull", "ana/names"]));
-    assert_eq!(folder.trim_end(), home.path().join("hub/models--ana--names/snapshots").join(COMMIT).to_str().unwrap());
+    assert_eq!(
+        folder.trim_end(),
+        home.path().join("hub/models--ana--names/snapshots").join(COMMIT).to_str().unwrap()
+    );
     let list = &records(&succeeds(&mut run(&["models", "list"])))[0];
-    assert_eq!((&list["id"], &list["architecture"]), (&"ana/names".into(), &"BertForTokenClassification".into()));
+    assert_eq!(
+        (&list["id"], &list["architecture"]),
+        (&"ana/names".into(), &"BertForTokenClassification".into())
+    );
     assert_eq!(list["revisions"], serde_json::json!([{"commit": COMMIT, "names": ["main"]}]));
     let blobs = home.path().join("hub/models--ana--names/blobs");
     let size: u64 = fs::read_dir(&blobs).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
@@ -110,14 +117,20 @@ fn models_are_pulled_listed_shown_and_removed() {
     assert!(table.contains("main (0123456)") && table.contains("just now"), "{table}");
 
     let show = &records(&succeeds(&mut run(&["models", "show", "ana/names"])))[0];
-    assert_eq!((&show["licence"], &show["architecture"]), (&"mit".into(), &"BertForTokenClassification".into()));
+    assert_eq!(
+        (&show["licence"], &show["architecture"]),
+        (&"mit".into(), &"BertForTokenClassification".into())
+    );
     assert_eq!(show["weights_sha256"], sha256(&fs::read(token_model().join("model.safetensors")).unwrap()));
     assert!(show["parameters"].as_u64().unwrap() > 1000 && show["heads"][0]["labels"][0] == "O");
     run(&["models", "show", "plain"]).assert().code(1).stderr(contains("models pull plain"));
 
     run(&["models", "remove", "ana/names", "--dry-run"]).assert().success().stdout(contains("would free"));
     assert!(blobs.exists());
-    run(&["models", "remove", "ana/names"]).assert().success().stdout(contains("freed").and(contains("1 revision")));
+    run(&["models", "remove", "ana/names"])
+        .assert()
+        .success()
+        .stdout(contains("freed").and(contains("1 revision")));
     assert!(tree(&home.path().join("hub")).is_empty());
     run(&["models", "remove", "ana/names"]).assert().code(1).stderr(contains("not in the cache"));
 }
@@ -125,7 +138,8 @@ fn models_are_pulled_listed_shown_and_removed() {
 #[test]
 fn the_default_model_can_be_shown() {
     let home = tempfile::tempdir().unwrap();
-    let table = succeeds(&mut run(home.path(), "http://127.0.0.1:9", &["models", "show", "default", "-f", "table"]));
+    let table =
+        succeeds(&mut run(home.path(), "http://127.0.0.1:9", &["models", "show", "default", "-f", "table"]));
     for part in ["condemnation from 0.", "B-PER", "512 tokens", "parameters", "MIT OR Apache-2.0"] {
         assert!(table.contains(part), "{table}");
     }
@@ -141,7 +155,9 @@ fn removing_a_revision_frees_only_what_no_other_needs() {
     run(&["models", "pull", "ana/names"]).assert().success();
     run(&["models", "remove", "ana/names@main"]).assert().success().stdout(contains("freed 10 B"));
     let repo = home.path().join("hub/models--ana--names");
-    assert!(!repo.join("blobs").join(git_sha1(&card)).exists() && !repo.join("snapshots").join(OLDER).exists());
+    assert!(
+        !repo.join("blobs").join(git_sha1(&card)).exists() && !repo.join("snapshots").join(OLDER).exists()
+    );
     assert!(!repo.join("refs/main").exists());
     let mut ner = run(&["ner", "-m", &format!("ana/names@{COMMIT}")]);
     ner.env("HF_HUB_OFFLINE", "1").write_stdin(TEXT).assert().success();
@@ -154,7 +170,11 @@ fn damage_in_the_cache_is_found_and_named() {
     let (server, home) = ready();
     let run = |args: &[&str]| run(home.path(), &server.endpoint, args);
     run(&["models", "pull", "ana/names"]).assert().success();
-    run(&["models", "verify", "ana/names"]).assert().success().stdout("").stderr(contains("5 files are as on the hub"));
+    run(&["models", "verify", "ana/names"])
+        .assert()
+        .success()
+        .stdout("")
+        .stderr(contains("5 files are as on the hub"));
     let snapshot = home.path().join("hub/models--ana--names/snapshots").join(COMMIT);
     let weights = snapshot.join("model.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
@@ -193,10 +213,14 @@ fn a_proxy_is_used_except_for_hosts_that_need_none() {
     let address = format!("http://{}", proxy.local_addr().unwrap());
     let heard = std::thread::spawn(move || {
         let (mut stream, _) = proxy.accept().unwrap();
-        let mut bytes = [0; 4096];
-        let n = stream.read(&mut bytes).unwrap();
+        let (mut head, mut bytes) = (Vec::new(), [0; 4096]);
+        while !head.ends_with(b"\r\n\r\n") {
+            let n = stream.read(&mut bytes).unwrap();
+            assert!(n > 0, "the request is cut");
+            head.extend_from_slice(&bytes[..n]);
+        }
         stream.write_all(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
-        String::from_utf8_lossy(&bytes[..n]).into_owned()
+        String::from_utf8_lossy(&head).into_owned()
     });
     let mut direct = run(home.path(), &server.endpoint, &["models", "pull", "ana/names"]);
     direct.env("HTTP_PROXY", &address).env("NO_PROXY", "127.0.0.1,localhost").assert().success();

@@ -100,7 +100,9 @@ impl Server {
         let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap()))
+            .map(|path| {
+                (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap())
+            })
             .collect();
         files.extend(more.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())));
         let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(n, b)| (n.as_str(), b.clone())).collect();
@@ -174,12 +176,25 @@ impl State {
         self.answer(stream, &request, path, fault)
     }
 
-    fn answer(&self, mut out: TcpStream, request: &Request, path: &str, fault: Option<Fault>) -> std::io::Result<()> {
+    fn answer(
+        &self,
+        mut out: TcpStream,
+        request: &Request,
+        path: &str,
+        fault: Option<Fault>,
+    ) -> std::io::Result<()> {
         if let Some(Fault::Status(status, headers)) = fault {
-            return write!(out, "HTTP/1.1 {status} X\r\nConnection: close\r\n{headers}Content-Length: 0\r\n\r\n");
+            return write!(
+                out,
+                "HTTP/1.1 {status} X\r\nConnection: close\r\n{headers}Content-Length: 0\r\n\r\n"
+            );
         }
         let head = request.line.starts_with("HEAD");
-        let lost = |code: &str| format!("HTTP/1.1 404 X\r\nConnection: close\r\nX-Error-Code: {code}\r\nContent-Length: 0\r\n\r\n");
+        let lost = |code: &str| {
+            format!(
+                "HTTP/1.1 404 X\r\nConnection: close\r\nX-Error-Code: {code}\r\nContent-Length: 0\r\n\r\n"
+            )
+        };
         let path = path.split('?').next().unwrap_or_default();
         if let Some(rest) = path.strip_prefix("/api/models/") {
             let (repo, revision) = rest.split_once("/revision/").unwrap_or((rest, "main"));
@@ -192,7 +207,11 @@ impl State {
             };
             let siblings: Vec<_> = files.keys().map(|name| serde_json::json!({"rfilename": name})).collect();
             let body = serde_json::json!({"id": repo, "sha": commit, "siblings": siblings}).to_string();
-            return write!(out, "HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            return write!(
+                out,
+                "HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
         }
         let Some((repo, rest)) = path[1..].split_once("/resolve/") else {
             return out.write_all(lost("RepoNotFound").as_bytes());
@@ -213,15 +232,25 @@ impl State {
             let (etag, size) = (sha256(bytes), bytes.len());
             let to = format!("{}{path}", self.network);
             let linked = format!("X-Linked-Etag: \"{etag}\"\r\nX-Linked-Size: {size}\r\n");
-            return write!(out, "HTTP/1.1 302 X\r\n{headers}{linked}Location: {to}\r\nContent-Length: 0\r\n\r\n");
+            return write!(
+                out,
+                "HTTP/1.1 302 X\r\n{headers}{linked}Location: {to}\r\nContent-Length: 0\r\n\r\n"
+            );
         }
         // The second host has an ETag of its own, as content networks do.
-        let etag = if request.network { format!("\"cdn-{}\"", bytes.len()) } else { format!("W/\"{}\"", git_sha1(bytes)) };
+        let etag = if request.network {
+            format!("\"cdn-{}\"", bytes.len())
+        } else {
+            format!("W/\"{}\"", git_sha1(bytes))
+        };
         let etag = if name.ends_with(".txt") { etag.replace("W/", "") } else { etag };
         if !without("ETag") {
             write!(headers, "ETag: {etag}\r\n").unwrap();
         }
-        let from = request.headers.get("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+        let from = request
+            .headers
+            .get("range")
+            .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
         let same = request.headers.get("if-range").is_none_or(|wanted| *wanted == etag);
         let from = from.filter(|_| same);
         if from.is_some_and(|from| from >= bytes.len()) {
