@@ -53,12 +53,12 @@ enum Command {
     #[command(
         after_help = "Example:  undertone ner --input-format lines sentences.txt --format csv > names.csv"
     )]
-    Ner(read::ReadArgs),
+    Ner(read::NamingArgs),
     /// Say what stance every sentence takes and whom it names, in one pass
     #[command(
         after_help = "Example:  undertone analyze article.txt\n          undertone analyze articles/ -o found.jsonl"
     )]
-    Analyze(read::ReadArgs),
+    Analyze(read::NamingArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
     /// Print a completion script for a shell
@@ -82,9 +82,9 @@ pub(crate) fn main() -> ExitCode {
     let args = Args::parse();
     args.color.choice().write_global();
     let result = match args.command {
-        Command::Classify(args) => read::run(args, Tasks::Classify),
-        Command::Ner(args) => read::run(args, Tasks::Ner),
-        Command::Analyze(args) => read::run(args, Tasks::Both),
+        Command::Classify(args) => read::classify(args),
+        Command::Ner(args) => read::name(args, Tasks::Ner),
+        Command::Analyze(args) => read::name(args, Tasks::Both),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Completions(args) => manual::completions(args, Args::command()),

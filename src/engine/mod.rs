@@ -1,16 +1,19 @@
 //! Text in, predictions out: a bundle ready to answer.
 
+mod aggregation;
 mod entities;
 mod schedule;
 
 pub use crate::kernels::threads::keep_operations_on_the_calling_thread;
 pub use crate::labels::Prediction;
+pub use aggregation::Aggregation;
 
 use crate::bundle::{Bundle, BundleError, Network};
+use crate::encoder::layers::Precision;
 use crate::encoder::{Pass, Sequences};
 use crate::head::Activation;
 use crate::text::Span;
-use crate::tokens::{TokenizerError, Window, casing_classes, first_pieces, split_words, windows};
+use crate::tokens::{Pieces, TokenizerError, Window, casing_classes, first_pieces, split_words, windows};
 use candle_core::Device;
 use entities::TagSet;
 use std::ops::Range;
@@ -74,16 +77,21 @@ pub struct Engine {
     device: Device,
     tag_set: TagSet,
     threads: usize,
+    precision: Precision,
+    aggregation: Aggregation,
 }
 
 /// A sentence cut up for the encoder.
 struct Prepared {
-    ids: Vec<u32>,
+    pieces: Pieces,
+    /// Casing class of every piece.
     casing: Vec<u32>,
     windows: Vec<Window>,
     words: Vec<Span>,
     /// First piece of every word.
     first: Vec<Option<usize>>,
+    /// Whether every piece continues the word before it, where the aggregation asks for that.
+    continued: Vec<bool>,
 }
 
 /// What one window gave: logits of the sentence head, and of the token head for every piece of the window.
@@ -114,12 +122,23 @@ impl Engine {
         let network = bundle.network(&device)?;
         let tag_set = TagSet::new(bundle.description.token().map_or(&[], |task| &task.labels));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { bundle, network, device, tag_set, threads })
+        let (precision, aggregation) = (Precision::F32, Aggregation::Words);
+        Ok(Self { bundle, network, device, tag_set, threads, precision, aggregation })
     }
 
     /// The same engine on another number of threads, at least one. Answers do not depend on it.
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
+    }
+
+    /// The same engine with the operands of its products rounded as asked: faster, and a little less exact.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same engine with another way from pieces to entities.
+    pub fn with_aggregation(self, aggregation: Aggregation) -> Self {
+        Self { aggregation, ..self }
     }
 
     /// The bundle behind the engine.
@@ -187,12 +206,16 @@ impl Engine {
         let room = self.bundle.max_tokens() - tokenizer.prefix().len() - tokenizer.suffix().len();
         let windows = windows(pieces.ids.len(), room, room / 2);
         let words = match input.words {
-            _ if !tasks.ner() => Vec::new(),
+            _ if !tasks.ner() || self.aggregation != Aggregation::Words => Vec::new(),
             Some(words) => words.to_vec(),
             None => split_words(input.text),
         };
         let first = first_pieces(&words, &pieces);
-        Ok(Prepared { ids: pieces.ids, casing, windows, words, first })
+        let continued = match tasks.ner() && self.aggregation.joins_words() {
+            true => tokenizer.continuations(input.text, &pieces),
+            false => Vec::new(),
+        };
+        Ok(Prepared { pieces, casing, windows, words, first, continued })
     }
 
     fn encode(
@@ -206,7 +229,7 @@ impl Engine {
             .iter()
             .map(|(i, read)| {
                 let special = |n: usize| vec![0u32; n];
-                let ids = [prefix, &prepared[*i].ids[read.clone()], suffix].concat();
+                let ids = [prefix, &prepared[*i].pieces.ids[read.clone()], suffix].concat();
                 let casing =
                     [&special(prefix.len()), &prepared[*i].casing[read.clone()], &special(suffix.len())]
                         .concat();
@@ -216,7 +239,8 @@ impl Engine {
         let rows: Vec<(&[u32], &[u32])> = rows.iter().map(|(ids, casing)| (&ids[..], &casing[..])).collect();
         let with_casing = self.network.encoder().has_casing();
         let sequences = Sequences::new(&rows, self.bundle.config.pad_token_id, with_casing, &self.device)?;
-        let logits = self.network.forward(&sequences, &Pass::inference(), tasks.classify(), tasks.ner())?;
+        let pass = Pass { precision: self.precision, ..Pass::inference() };
+        let logits = self.network.forward(&sequences, &pass, tasks.classify(), tasks.ner())?;
         let mut answers: Vec<Answer> = batch.iter().map(|_| Answer::default()).collect();
         if let Some(logits) = logits.sentence {
             for (answer, logits) in answers.iter_mut().zip(logits.to_vec2::<f32>()?) {
@@ -246,19 +270,23 @@ impl Engine {
             prediction.scores = task.activation.apply(&scaled);
             prediction.labels = decide(task.activation, &prediction.scores, &task.thresholds);
         }
-        if self.bundle.description.token().is_some() && tasks.ner() {
+        if let Some(task) = self.bundle.description.token().filter(|_| tasks.ner()) {
             let pieces = prepared.windows.iter().zip(answers).flat_map(|(window, answer)| {
                 window.decide.clone().map(|piece| &answer.token[piece - window.read.start])
             });
-            let pieces: Vec<&Vec<f32>> = pieces.collect();
-            let words: Vec<Option<Vec<f32>>> = prepared
-                .first
-                .iter()
-                .map(|piece| piece.map(|piece| Activation::Softmax.apply(pieces[piece])))
-                .collect();
-            let (found, tags) = self.tag_set.entities(&self.tag_set.best(&words), &words, &prepared.words);
-            prediction.entities = Some(found);
-            prediction.tags = tags;
+            let pieces: Vec<Vec<f32>> = pieces.map(|logits| Activation::Softmax.apply(logits)).collect();
+            if self.aggregation == Aggregation::Words {
+                let words: Vec<Option<Vec<f32>>> =
+                    prepared.first.iter().map(|piece| piece.map(|piece| pieces[piece].clone())).collect();
+                let (found, tags) =
+                    self.tag_set.entities(&self.tag_set.best(&words), &words, &prepared.words);
+                prediction.entities = Some(found);
+                prediction.tags = tags;
+            } else {
+                let spans = &prepared.pieces.spans;
+                prediction.entities =
+                    Some(self.aggregation.entities(&task.labels, &pieces, spans, &prepared.continued));
+            }
         }
         prediction
     }

@@ -18,6 +18,7 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     prefix: Vec<u32>,
     suffix: Vec<u32>,
+    unknown: Option<u32>,
     max_length: Option<usize>,
 }
 
@@ -43,6 +44,15 @@ struct Overrides {
     strip_accents: Option<bool>,
     tokenize_chinese_chars: Option<bool>,
     model_max_length: Option<f64>,
+    unk_token: Option<Token>,
+}
+
+/// A special token, plain or with its properties.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Token {
+    Name(String),
+    Added { content: String },
 }
 
 impl Tokenizer {
@@ -80,7 +90,11 @@ impl Tokenizer {
         inner.set_encode_special_tokens(true);
         let (prefix, suffix) = special_tokens(&inner)?;
         let max_length = overrides.model_max_length.filter(|&n| (1.0..1e9).contains(&n)).map(|n| n as usize);
-        Ok(Self { inner, prefix, suffix, max_length })
+        let unknown = match overrides.unk_token {
+            Some(Token::Name(name) | Token::Added { content: name }) => inner.token_to_id(&name),
+            None => ["[UNK]", "<unk>"].iter().find_map(|token| inner.token_to_id(token)),
+        };
+        Ok(Self { inner, prefix, suffix, unknown, max_length })
     }
 
     /// Cuts a text into pieces. An empty text has none.
@@ -92,6 +106,33 @@ impl Tokenizer {
         let spans = encoding.get_offsets().iter().map(|&(start, end)| snap(text, start, end)).collect();
         let words = encoding.get_word_ids().iter().map(|word| word.unwrap_or(u32::MAX)).collect();
         Ok(Pieces { ids: encoding.get_ids().to_vec(), spans, words })
+    }
+
+    /// Whether each piece continues the word of the piece before it, by the rule of `transformers`' token-classification
+    /// pipeline: where the vocabulary marks continuations (`##`), a piece whose name is not as long as its text does; elsewhere one
+    /// without a space before it. The unknown token never does.
+    pub fn continuations(&self, text: &str, pieces: &Pieces) -> Vec<bool> {
+        use tokenizers::ModelWrapper::{BPE, WordPiece};
+        let mark = match self.inner.get_model() {
+            WordPiece(model) => Some(&model.continuing_subword_prefix),
+            BPE(model) => model.continuing_subword_prefix.as_ref(),
+            _ => None,
+        };
+        let marked = mark.is_some_and(|mark| !mark.is_empty());
+        let pairs = pieces.ids.iter().zip(&pieces.spans);
+        pairs
+            .map(|(&id, span)| {
+                let continues = if marked {
+                    let length = |text: &str| text.chars().count();
+                    let named = self.inner.id_to_token(id).map_or(0, |name| length(&name));
+                    named != length(span.of(text).unwrap_or_default())
+                } else {
+                    let before = text[..span.start].chars().next_back();
+                    before.is_some_and(|c| c != ' ') && !text[span.start..].starts_with(' ')
+                };
+                continues && Some(id) != self.unknown
+            })
+            .collect()
     }
 
     /// Ids put before a sequence (`[CLS]` for BERT).
@@ -191,6 +232,16 @@ mod tests {
     fn a_special_token_written_in_a_text_stays_text() {
         let pieces = tiny().pieces("the [SEP] troops").unwrap();
         assert!(!pieces.ids.contains(&3), "{pieces:?}");
+    }
+
+    #[test]
+    fn a_piece_longer_than_its_text_continues_a_word_and_an_unknown_one_never_does() {
+        let text = "Anab's é€";
+        let pieces = tiny().pieces(text).unwrap();
+        let slices: Vec<&str> = pieces.spans.iter().map(|s| s.of(text).unwrap()).collect();
+        assert_eq!(slices, ["Ana", "b", "'", "s", "é€"]);
+        let continued = tiny().continuations(text, &pieces);
+        assert_eq!(continued, [false, true, false, false, false]);
     }
 
     #[test]

@@ -4,4 +4,5 @@ mod cli;
 mod default_model;
 mod families;
 mod golden;
+mod pipelines;
 mod seqeval;

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use undertone::engine::{Engine, Input, Tasks};
+use undertone::engine::{Aggregation, Engine, Input, Tasks};
 use undertone::formats::{BadRecord, Document};
 use undertone::report::Origin;
 use undertone::text::{OffsetUnit, Offsets};
@@ -40,6 +40,45 @@ pub(crate) struct ReadArgs {
     threads: Option<u16>,
 }
 
+/// What the commands that find names take besides.
+#[derive(clap::Args)]
+pub(crate) struct NamingArgs {
+    #[command(flatten)]
+    read: ReadArgs,
+    /// From pieces of words to entities; all but `words` are those of the pipelines of `transformers`
+    #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = Strategy::Words)]
+    aggregation: Strategy,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Strategy {
+    /// The first piece of a word speaks for it; the likeliest legal sequence of tags
+    Words,
+    /// Every piece alone, with its tag
+    None,
+    /// Neighbouring pieces of one type joined
+    Simple,
+    /// Neighbouring words of one type joined, each with the tag of its first piece
+    First,
+    /// The same, each with the likeliest tag of its pieces' mean probabilities
+    Average,
+    /// The same, each with the tag of its surest piece
+    Max,
+}
+
+impl Strategy {
+    fn aggregation(self) -> Aggregation {
+        match self {
+            Self::Words => Aggregation::Words,
+            Self::None => Aggregation::None,
+            Self::Simple => Aggregation::Simple,
+            Self::First => Aggregation::First,
+            Self::Average => Aggregation::Average,
+            Self::Max => Aggregation::Max,
+        }
+    }
+}
+
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Unit {
     /// Unicode code points, as in Python
@@ -61,8 +100,18 @@ const LOOK_AHEAD: usize = 1024;
 /// Bytes of text that count as a sentence, where sentences are longer or there are none.
 const BYTES_PER_SENTENCE: usize = 256;
 
+/// `undertone classify`
+pub(crate) fn classify(args: ReadArgs) -> anyhow::Result<ExitCode> {
+    run(args, Tasks::Classify, Aggregation::Words)
+}
+
+/// `undertone ner` and `undertone analyze`
+pub(crate) fn name(args: NamingArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
+    run(args.read, tasks, args.aggregation.aggregation())
+}
+
 /// Reads every input and writes a record a sentence.
-pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
+fn run(args: ReadArgs, tasks: Tasks, aggregation: Aggregation) -> anyhow::Result<ExitCode> {
     let ReadArgs { input, output, model, offsets, keep_fields, on_error, rejects, threads } = args;
     let inputs = input.resolve()?;
     if rejects.is_some() && rejects == output.output {
@@ -70,7 +119,7 @@ pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
     }
     let mut rejects = Rejects::open(rejects, on_error)?;
     let output = output.open()?;
-    let mut engine = Engine::open(model.as_deref())?;
+    let mut engine = Engine::open(model.as_deref())?.with_aggregation(aggregation);
     if let Some(threads) = threads {
         engine = engine.with_threads(threads.into());
     }
