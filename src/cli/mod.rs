@@ -5,6 +5,7 @@ mod input;
 mod output;
 mod recipe;
 mod scoring;
+mod teachers;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{evaluate, manual, read, train};
