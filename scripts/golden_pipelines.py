@@ -8,6 +8,10 @@ For every family it has, text by text,
     stance    the label scores of `pipeline("text-classification", top_k=None)`
     entities  per aggregation strategy what `pipeline("token-classification")` finds:
               label, start and end in code points, score
+    zero_shot the scores of `pipeline("zero-shot-classification")`, one label alone and
+              several at once, after the labels of the sequence classifier were called
+              contradiction, neutral and entailment; nothing for a text that
+              `transformers` cuts
 
 `tests/it/pipelines.rs` reads it. Texts are short: of longer ones `transformers` reads one
 window, or overlapping ones that it merges by a rule of its own.
@@ -22,6 +26,7 @@ from golden_bert import SENTENCES, one_line_each, versions
 from transformers import pipeline
 
 STRATEGIES = ["none", "simple", "first", "average", "max"]
+CANDIDATES = ["war", "trade talks", "santé"]
 TEXTS = [
     *[text for text in SENTENCES if text],
     "Ana Duarte's co-operation with NATO—said Zürich—isn't over; 1,200 left.",
@@ -41,6 +46,30 @@ def stance(folder: Path) -> list[dict[str, float]]:
         {found["label"]: digits(found["score"]) for found in answer}
         for answer in answers
     ]
+
+
+def zero_shot(folder: Path) -> dict[str, list[list[float] | None]]:
+    classify = pipeline("zero-shot-classification", model=str(folder), device="cpu")
+    labels = dict(enumerate(["contradiction", "neutral", "entailment"]))
+    classify.model.config.id2label = labels
+    classify.model.config.label2id = {name: i for i, name in labels.items()}
+
+    def is_cut(text: str) -> bool:
+        pairs = [(text, f"This example is {label}.") for label in CANDIDATES]
+        longest = max(len(classify.tokenizer(*pair)["input_ids"]) for pair in pairs)
+        return longest > classify.tokenizer.model_max_length
+
+    def scores(text: str, multi_label: bool) -> list[float] | None:
+        if is_cut(text):
+            return None
+        answer = classify(text, CANDIDATES, multi_label=multi_label)
+        found = dict(zip(answer["labels"], answer["scores"], strict=True))
+        return [digits(found[label]) for label in CANDIDATES]
+
+    return {
+        name: [scores(text, several) for text in TEXTS]
+        for name, several in [("one", False), ("several", True)]
+    }
 
 
 def entities(folder: Path) -> dict[str, list[list[list[Any]]]]:
@@ -70,10 +99,11 @@ def main(families: Path, output: Path) -> None:
             "family": folder.name,
             "stance": stance(folder / "sequence"),
             "entities": entities(folder / "token"),
+            "zero_shot": zero_shot(folder / "sequence"),
         }
         for folder in folders
     ]
-    head = {"versions": versions(), "texts": TEXTS}
+    head = {"versions": versions(), "texts": TEXTS, "candidates": CANDIDATES}
     output.write_text(one_line_each(head, "families", items))
 
 

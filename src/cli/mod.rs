@@ -47,9 +47,9 @@ impl Colour {
 enum Command {
     /// Say what stance every sentence takes
     #[command(
-        after_help = "Example:  zcat wire.jsonl.gz | undertone classify --input-format jsonl > stances.jsonl"
+        after_help = "Example:  zcat wire.jsonl.gz | undertone classify --input-format jsonl > stances.jsonl\n          undertone classify --model models/nli --task zero-shot --labels war,trade,health article.txt"
     )]
-    Classify(read::ReadArgs),
+    Classify(read::ClassifyArgs),
     /// Find people, organisations, places and other names in text
     #[command(
         after_help = "Example:  undertone ner --input-format lines sentences.txt --format csv > names.csv"

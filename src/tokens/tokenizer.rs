@@ -12,6 +12,39 @@ pub struct Pieces {
     pub words: Vec<u32>,
 }
 
+/// What a tokenizer puts around and between the pieces of two texts that go through the encoder as one sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairFrame {
+    /// Before the first text, `[CLS]` for BERT.
+    pub prefix: Vec<u32>,
+    /// Between the two, `[SEP]` for BERT.
+    pub middle: Vec<u32>,
+    /// Behind the second, `[SEP]` for BERT.
+    pub suffix: Vec<u32>,
+    /// Token type of the second text and what stands behind it; all before it has 0.
+    pub second: u32,
+}
+
+impl PairFrame {
+    /// Ids and token types of the sequence for two texts, given their pieces.
+    pub fn join(&self, first: &[u32], second: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let ids = [&self.prefix[..], first, &self.middle, second, &self.suffix].concat();
+        let behind = second.len() + self.suffix.len();
+        let types = (0..ids.len()).map(|i| if i < ids.len() - behind { 0 } else { self.second }).collect();
+        (ids, types)
+    }
+
+    /// Number of special tokens.
+    pub fn len(&self) -> usize {
+        self.prefix.len() + self.middle.len() + self.suffix.len()
+    }
+
+    /// True for a tokenizer that only puts the texts side by side.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A Hugging Face tokenizer, with the settings that `tokenizer.json` may have frozen taken out.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
@@ -145,6 +178,24 @@ impl Tokenizer {
         &self.suffix
     }
 
+    /// What is put around and between two texts, found by looking at a pair.
+    ///
+    /// # Errors
+    /// If the tokenizer's model fails.
+    pub fn pair_frame(&self) -> Result<PairFrame, TokenizerError> {
+        let encoding = self.inner.encode(("a", "a"), true).map_err(TokenizerError::Encode)?;
+        let (ids, types) = (encoding.get_ids(), encoding.get_type_ids());
+        let of = encoding.get_sequence_ids();
+        let first = |text| of.iter().position(|&s| s == Some(text)).unwrap_or(ids.len());
+        let behind = |text| of.iter().rposition(|&s| s == Some(text)).map_or(ids.len(), |i| i + 1);
+        Ok(PairFrame {
+            prefix: ids[..first(0)].to_vec(),
+            middle: ids[behind(0)..first(1)].to_vec(),
+            suffix: ids[behind(1)..].to_vec(),
+            second: types.get(first(1)).copied().unwrap_or(0),
+        })
+    }
+
     /// `model_max_length` in tokens, special ones included, where the configuration states a real one.
     pub fn max_length(&self) -> Option<usize> {
         self.max_length
@@ -226,6 +277,13 @@ mod tests {
         let tokenizer = tiny();
         assert_eq!(tokenizer.pieces(&"the troops may leave. ".repeat(5)).unwrap().ids.len(), 25);
         assert_eq!((tokenizer.prefix(), tokenizer.suffix()), (&[2][..], &[3][..]));
+    }
+
+    #[test]
+    fn two_texts_are_parted_as_the_tokenizer_parts_them() {
+        let frame = tiny().pair_frame().unwrap();
+        let (ids, types) = frame.join(&[5, 6], &[7]);
+        assert_eq!((ids, types), (vec![2, 5, 6, 3, 7, 3], vec![0, 0, 0, 0, 1, 1]));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use undertone::engine::{Aggregation, Engine, Input, Tasks};
+use undertone::bundle::Bundle;
+use undertone::engine::{Aggregation, Engine, Input, Tasks, ZeroShot};
 use undertone::text::{OffsetUnit, Offsets};
 
 const TOLERANCE: f32 = 1e-4;
@@ -11,6 +12,7 @@ const TOLERANCE: f32 = 1e-4;
 #[derive(Deserialize)]
 struct Golden {
     texts: Vec<String>,
+    candidates: Vec<String>,
     families: Vec<Family>,
 }
 
@@ -21,6 +23,9 @@ struct Family {
     stance: Vec<BTreeMap<String, f32>>,
     /// Per strategy, text by text.
     entities: BTreeMap<String, Vec<Vec<Found>>>,
+    /// For `one` label alone and `several` at once, text by text the scores of the candidates, but for texts that
+    /// `transformers` cuts.
+    zero_shot: BTreeMap<String, Vec<Option<Vec<f32>>>>,
 }
 
 /// Label, start and end in code points, score.
@@ -41,7 +46,7 @@ fn inputs(texts: &[String]) -> Vec<Input<'_>> {
 
 #[test]
 fn every_label_has_the_score_of_the_pipeline() {
-    let Golden { texts, families } = golden();
+    let Golden { texts, families, .. } = golden();
     for Family { family, stance, .. } in families {
         let engine = Engine::open(Some(&fixtures().join("families").join(&family).join("sequence"))).unwrap();
         let answers = engine.predict(&inputs(&texts), Tasks::Classify).unwrap();
@@ -67,7 +72,7 @@ fn every_aggregation_finds_the_entities_of_the_pipeline() {
         ("average", Aggregation::Average),
         ("max", Aggregation::Max),
     ];
-    let Golden { texts, families } = golden();
+    let Golden { texts, families, .. } = golden();
     for Family { family, entities, .. } in families {
         let folder = fixtures().join("families").join(&family).join("token");
         for (name, aggregation) in strategies {
@@ -94,6 +99,34 @@ fn every_aggregation_finds_the_entities_of_the_pipeline() {
                     assert!(
                         (found.3 - expected.3).abs() < TOLERANCE,
                         "{family}, {name}: {found:?}, not {expected:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn any_labels_have_the_scores_of_the_zero_shot_pipeline() {
+    let Golden { texts, candidates, families } = golden();
+    for Family { family, zero_shot, .. } in families {
+        let mut bundle = Bundle::open(&fixtures().join("families").join(&family).join("sequence")).unwrap();
+        let task = bundle.description.sentence_mut().unwrap();
+        task.labels = ["contradiction", "neutral", "entailment"].map(String::from).to_vec();
+        for (name, multi_label) in [("one", false), ("several", true)] {
+            let settings =
+                ZeroShot { labels: candidates.clone(), template: ZeroShot::TEMPLATE.to_owned(), multi_label };
+            let engine = Engine::new(bundle.clone()).unwrap().with_zero_shot(settings).unwrap();
+            assert_eq!(engine.labels(), candidates);
+            let answers = engine.predict(&inputs(&texts), Tasks::Classify).unwrap();
+            for ((text, expected), answer) in texts.iter().zip(&zero_shot[name]).zip(answers) {
+                assert!(multi_label || answer.labels.len() == 1);
+                let Some(expected) = expected else { continue };
+                assert_eq!(answer.scores.len(), expected.len());
+                for (score, expected) in answer.scores.iter().zip(expected) {
+                    assert!(
+                        (score - expected).abs() < TOLERANCE,
+                        "{family}, {name}, {text:?}: {score}, not {expected}"
                     );
                 }
             }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use undertone::engine::{Aggregation, Engine, Input, Tasks};
+use undertone::engine::{Aggregation, Engine, EngineError, Input, Tasks, ZeroShot};
 use undertone::formats::{BadRecord, Document};
 use undertone::report::Origin;
 use undertone::text::{OffsetUnit, Offsets};
@@ -38,6 +38,53 @@ pub(crate) struct ReadArgs {
     /// Threads that work at the same time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+}
+
+/// What `classify` takes besides.
+#[derive(clap::Args)]
+pub(crate) struct ClassifyArgs {
+    #[command(flatten)]
+    read: ReadArgs,
+    /// What labels to give: the model's own, or any, if the model judges natural-language inference
+    #[arg(long, value_enum, default_value_t = Task::Labels)]
+    task: Task,
+    /// Labels of `--task zero-shot`
+    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
+    labels: Vec<String>,
+    /// What `--task zero-shot` says of a sentence, `{}` being the label
+    #[arg(long, value_name = "TEXT", default_value = ZeroShot::TEMPLATE)]
+    template: String,
+    /// Judge every label of `--task zero-shot` by itself: none or several may apply
+    #[arg(long)]
+    multi_label: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Task {
+    /// The labels that the model was trained on
+    Labels,
+    /// Those of `--labels`, by a classifier of natural-language inference
+    ZeroShot,
+}
+
+impl ClassifyArgs {
+    /// The labels that are asked for in place of the model's own.
+    fn zero_shot(&self) -> anyhow::Result<Option<ZeroShot>> {
+        match (self.task, self.labels.is_empty()) {
+            (Task::Labels, true) if !self.multi_label => Ok(None),
+            (Task::Labels, _) => Err(misuse(
+                "--labels and --multi-label belong to `--task zero-shot`; without it the model has labels of its own",
+            )),
+            (Task::ZeroShot, true) => Err(misuse(
+                "`--task zero-shot` needs labels to choose from, such as `--labels war,trade,health`",
+            )),
+            (Task::ZeroShot, false) => Ok(Some(ZeroShot {
+                labels: self.labels.iter().map(|label| label.trim().to_owned()).collect(),
+                template: self.template.clone(),
+                multi_label: self.multi_label,
+            })),
+        }
+    }
 }
 
 /// What the commands that find names take besides.
@@ -101,17 +148,29 @@ const LOOK_AHEAD: usize = 1024;
 const BYTES_PER_SENTENCE: usize = 256;
 
 /// `undertone classify`
-pub(crate) fn classify(args: ReadArgs) -> anyhow::Result<ExitCode> {
-    run(args, Tasks::Classify, Aggregation::Words)
+pub(crate) fn classify(args: ClassifyArgs) -> anyhow::Result<ExitCode> {
+    let zero_shot = args.zero_shot()?;
+    run(args.read, Tasks::Classify, |engine| match zero_shot {
+        None => Ok(engine),
+        Some(zero_shot) => engine.with_zero_shot(zero_shot).map_err(|error| match error {
+            EngineError::ZeroShot { .. } => misuse(error.to_string()),
+            error => error.into(),
+        }),
+    })
 }
 
 /// `undertone ner` and `undertone analyze`
 pub(crate) fn name(args: NamingArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
-    run(args.read, tasks, args.aggregation.aggregation())
+    let aggregation = args.aggregation.aggregation();
+    run(args.read, tasks, |engine| Ok(engine.with_aggregation(aggregation)))
 }
 
-/// Reads every input and writes a record a sentence.
-fn run(args: ReadArgs, tasks: Tasks, aggregation: Aggregation) -> anyhow::Result<ExitCode> {
+/// Reads every input and writes a record a sentence, with the engine as `adapt` makes it.
+fn run(
+    args: ReadArgs,
+    tasks: Tasks,
+    adapt: impl FnOnce(Engine) -> anyhow::Result<Engine>,
+) -> anyhow::Result<ExitCode> {
     let ReadArgs { input, output, model, offsets, keep_fields, on_error, rejects, threads } = args;
     let inputs = input.resolve()?;
     if rejects.is_some() && rejects == output.output {
@@ -119,7 +178,7 @@ fn run(args: ReadArgs, tasks: Tasks, aggregation: Aggregation) -> anyhow::Result
     }
     let mut rejects = Rejects::open(rejects, on_error)?;
     let output = output.open()?;
-    let mut engine = Engine::open(model.as_deref())?.with_aggregation(aggregation);
+    let mut engine = adapt(Engine::open(model.as_deref())?)?;
     if let Some(threads) = threads {
         engine = engine.with_threads(threads.into());
     }
