@@ -6,6 +6,7 @@ mod model;
 mod output;
 mod recipe;
 mod scoring;
+mod teachers;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{evaluate, manual, models, read, train};
@@ -47,19 +48,19 @@ impl Colour {
 enum Command {
     /// Say what stance every sentence takes
     #[command(
-        after_help = "Example:  zcat wire.jsonl.gz | undertone classify --input-format jsonl > stances.jsonl"
+        after_help = "Example:  zcat wire.jsonl.gz | undertone classify --input-format jsonl > stances.jsonl\n          undertone classify --model models/nli --task zero-shot --labels war,trade,health article.txt"
     )]
-    Classify(read::ReadArgs),
+    Classify(read::ClassifyArgs),
     /// Find people, organisations, places and other names in text
     #[command(
         after_help = "Example:  undertone ner --input-format lines sentences.txt --format csv > names.csv"
     )]
-    Ner(read::ReadArgs),
+    Ner(read::NamingArgs),
     /// Say what stance every sentence takes and whom it names, in one pass
     #[command(
         after_help = "Example:  undertone analyze article.txt\n          undertone analyze articles/ -o found.jsonl"
     )]
-    Analyze(read::ReadArgs),
+    Analyze(read::NamingArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
     Models(models::ModelsArgs),
@@ -84,9 +85,9 @@ pub(crate) fn main() -> ExitCode {
     let args = Args::parse();
     args.color.choice().write_global();
     let result = match args.command {
-        Command::Classify(args) => read::run(args, Tasks::Classify),
-        Command::Ner(args) => read::run(args, Tasks::Ner),
-        Command::Analyze(args) => read::run(args, Tasks::Both),
+        Command::Classify(args) => read::classify(args),
+        Command::Ner(args) => read::name(args, Tasks::Ner),
+        Command::Analyze(args) => read::name(args, Tasks::Both),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Models(args) => models::run(args),

@@ -65,8 +65,9 @@ pub(crate) struct Fold {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Distillation {
-    /// Folders of models with the sentence head that is to be learnt. A sentence with gold labels is put only to teachers
-    /// that left it out (`leave_out`), any other sentence to all; the mean of their probabilities is learnt.
+    /// Folders of models with the sentence head that is to be learnt. A teacher that left out a part of its articles
+    /// (`leave_out`) is asked about that part; one that left out none, about sentences without gold labels. The mean of
+    /// their probabilities is learnt.
     pub(crate) teachers: Vec<PathBuf>,
     /// Share of the teachers in the target of a sentence with gold labels, from 0 to 1.
     pub(crate) share: f32,

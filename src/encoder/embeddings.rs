@@ -61,7 +61,11 @@ impl Embeddings {
         }
         let mut sum = self.words.rows(ids, pass)?;
         if let Some(table) = &self.types {
-            sum = (sum + table.rows(&ids.zeros_like()?, pass)?)?;
+            let types = match &sequences.types {
+                Some(types) if config.type_vocab_size > 1 => types.clone(),
+                _ => ids.zeros_like()?,
+            };
+            sum = (sum + table.rows(&types, pass)?)?;
         }
         if let Some(table) = &self.positions {
             let first = config.first_position;

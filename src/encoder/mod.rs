@@ -83,6 +83,9 @@ pub struct Sequences {
     pub ids: Tensor,
     /// Casing class of every token, `[batch, tokens]`, u32; for encoders with a casing embedding.
     pub casing: Option<Tensor>,
+    /// Which of two texts every token belongs to, `[batch, tokens]`, u32; absent, all belong to the first. For encoders with more
+    /// than one row of token types.
+    pub types: Option<Tensor>,
     /// Real tokens of each sequence, at least 1.
     pub lengths: Vec<usize>,
 }
@@ -104,23 +107,35 @@ impl Sequences {
     /// # Errors
     /// If the tensor library fails.
     pub fn new(rows: &[(&[u32], &[u32])], pad: u32, casing: bool, device: &Device) -> Result<Self> {
-        let tokens = rows.iter().map(|(ids, _)| ids.len()).max().unwrap_or(0);
-        let padded = |pick: &dyn Fn(usize) -> (Vec<u32>, u32)| {
-            let flat: Vec<u32> = (0..rows.len())
-                .flat_map(|row| {
-                    let (mut values, fill) = pick(row);
-                    values.resize(tokens, fill);
-                    values
-                })
-                .collect();
-            Tensor::from_vec(flat, (rows.len(), tokens), device)
-        };
+        let ids: Vec<&[u32]> = rows.iter().map(|(ids, _)| *ids).collect();
+        let classes: Vec<&[u32]> = rows.iter().map(|(_, casing)| *casing).collect();
         Ok(Self {
-            ids: padded(&|row| (rows[row].0.to_vec(), pad))?,
-            casing: if casing { Some(padded(&|row| (rows[row].1.to_vec(), 0))?) } else { None },
-            lengths: rows.iter().map(|(ids, _)| ids.len()).collect(),
+            lengths: ids.iter().map(|ids| ids.len()).collect(),
+            ids: padded(&ids, pad, device)?,
+            casing: if casing { Some(padded(&classes, 0, device)?) } else { None },
+            types: None,
         })
     }
+
+    /// The same sequences of pairs of texts: `types` has 0 or 1 for every real token of each sequence.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn with_types(self, types: &[&[u32]]) -> Result<Self> {
+        let types = Some(padded(types, 0, self.ids.device())?);
+        Ok(Self { types, ..self })
+    }
+}
+
+/// `[rows, longest row]`
+fn padded(rows: &[&[u32]], fill: u32, device: &Device) -> Result<Tensor> {
+    let tokens = rows.iter().map(|row| row.len()).max().unwrap_or(0);
+    let mut flat = Vec::with_capacity(rows.len() * tokens);
+    for row in rows {
+        flat.extend_from_slice(row);
+        flat.resize(flat.len() + tokens - row.len(), fill);
+    }
+    Tensor::from_vec(flat, (rows.len(), tokens), device)
 }
 
 /// How one pass through the network is made.

@@ -1,20 +1,26 @@
 //! Text in, predictions out: a bundle ready to answer.
 
+mod aggregation;
 mod entities;
 mod schedule;
+mod zero_shot;
 
 pub use crate::kernels::threads::keep_operations_on_the_calling_thread;
 pub use crate::labels::Prediction;
+pub use aggregation::Aggregation;
+pub use zero_shot::ZeroShot;
 
 use crate::bundle::{Bundle, BundleError, Network};
+use crate::encoder::layers::Precision;
 use crate::encoder::{Pass, Sequences};
 use crate::head::Activation;
 use crate::text::Span;
-use crate::tokens::{TokenizerError, Window, casing_classes, first_pieces, split_words, windows};
+use crate::tokens::{Pieces, TokenizerError, Window, casing_classes, first_pieces, split_words, windows};
 use candle_core::Device;
 use entities::TagSet;
 use std::ops::Range;
 use std::path::Path;
+use zero_shot::Hypotheses;
 
 /// One sentence to read.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +71,12 @@ pub enum EngineError {
         /// Which head: `sentence` or `token`.
         head: &'static str,
     },
+    /// Labels or model do not do for zero-shot classification.
+    #[error("zero-shot classification cannot be done: {reason}")]
+    ZeroShot {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A bundle ready to answer.
@@ -74,16 +86,30 @@ pub struct Engine {
     device: Device,
     tag_set: TagSet,
     threads: usize,
+    precision: Precision,
+    aggregation: Aggregation,
+    zero_shot: Option<Hypotheses>,
+}
+
+/// A sequence for the encoder: a stretch of the pieces of one input, with a hypothesis behind it where one is asked.
+#[derive(Clone)]
+struct Row {
+    input: usize,
+    read: Range<usize>,
+    hypothesis: Option<usize>,
 }
 
 /// A sentence cut up for the encoder.
 struct Prepared {
-    ids: Vec<u32>,
+    pieces: Pieces,
+    /// Casing class of every piece.
     casing: Vec<u32>,
     windows: Vec<Window>,
     words: Vec<Span>,
     /// First piece of every word.
     first: Vec<Option<usize>>,
+    /// Whether every piece continues the word before it, where the aggregation asks for that.
+    continued: Vec<bool>,
 }
 
 /// What one window gave: logits of the sentence head, and of the token head for every piece of the window.
@@ -114,12 +140,33 @@ impl Engine {
         let network = bundle.network(&device)?;
         let tag_set = TagSet::new(bundle.description.token().map_or(&[], |task| &task.labels));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { bundle, network, device, tag_set, threads })
+        let (precision, aggregation) = (Precision::F32, Aggregation::Words);
+        Ok(Self { bundle, network, device, tag_set, threads, precision, aggregation, zero_shot: None })
     }
 
     /// The same engine on another number of threads, at least one. Answers do not depend on it.
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
+    }
+
+    /// The same engine with the operands of its products rounded as asked: faster, and a little less exact.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same engine with another way from pieces to entities.
+    pub fn with_aggregation(self, aggregation: Aggregation) -> Self {
+        Self { aggregation, ..self }
+    }
+
+    /// The same engine asked for other labels than its model's, which must be those of natural-language inference: one of them
+    /// begins with `entail`, or, where none has a name (`LABEL_0`), the last stands for entailment. It then finds no entities.
+    ///
+    /// # Errors
+    /// If the model has no such label, or the labels or their template will not do.
+    pub fn with_zero_shot(self, settings: ZeroShot) -> Result<Self, EngineError> {
+        let zero_shot = Some(Hypotheses::new(&self.bundle, settings)?);
+        Ok(Self { zero_shot, ..self })
     }
 
     /// The bundle behind the engine.
@@ -129,17 +176,23 @@ impl Engine {
 
     /// Names of the sentence labels in the order of scores; empty without a sentence head.
     pub fn labels(&self) -> &[String] {
-        self.bundle.description.sentence().map_or(&[], |task| &task.labels)
+        match &self.zero_shot {
+            Some(hypotheses) => &hypotheses.labels,
+            None => self.bundle.description.sentence().map_or(&[], |task| &task.labels),
+        }
     }
 
     /// Decision threshold of each sentence label, a probability from 0 to 1.
     pub fn thresholds(&self) -> &[f32] {
-        self.bundle.description.sentence().map_or(&[], |task| &task.thresholds)
+        match &self.zero_shot {
+            Some(hypotheses) => &hypotheses.thresholds,
+            None => self.bundle.description.sentence().map_or(&[], |task| &task.thresholds),
+        }
     }
 
     /// Entity types the token head knows, sorted; empty without a token head.
     pub fn entity_labels(&self) -> &[String] {
-        self.tag_set.kinds()
+        if self.zero_shot.is_some() { &[] } else { self.tag_set.kinds() }
     }
 
     /// Answers for every input, in input order, however they were batched. No inputs, no answers; an empty text is scored
@@ -152,12 +205,21 @@ impl Engine {
     /// If the encoder fails.
     pub fn predict(&self, inputs: &[Input<'_>], tasks: Tasks) -> Result<Vec<Prediction>, EngineError> {
         let prepared = schedule::parallel(inputs.len(), self.threads, |i| self.prepare(inputs[i], tasks))?;
-        let rows: Vec<(usize, Range<usize>)> = prepared
-            .iter()
-            .enumerate()
-            .flat_map(|(i, p)| p.windows.iter().map(move |window| (i, window.read.clone())))
-            .collect();
-        let lengths: Vec<usize> = rows.iter().map(|(_, read)| read.len()).collect();
+        let hypotheses: Vec<Option<usize>> = match &self.zero_shot {
+            Some(hypotheses) => (0..hypotheses.pieces.len()).map(Some).collect(),
+            None => vec![None],
+        };
+        let mut rows: Vec<Row> = Vec::with_capacity(prepared.len());
+        for (input, p) in prepared.iter().enumerate() {
+            for &hypothesis in &hypotheses {
+                rows.extend(p.windows.iter().map(|window| Row {
+                    input,
+                    read: window.read.clone(),
+                    hypothesis,
+                }));
+            }
+        }
+        let lengths: Vec<usize> = rows.iter().map(|row| row.read.len()).collect();
         let batches = schedule::batches(&lengths);
         let answers = schedule::parallel(batches.len(), self.threads, |b| {
             let batch: Vec<_> = batches[b].iter().map(|&row| rows[row].clone()).collect();
@@ -174,7 +236,7 @@ impl Engine {
         Ok(prepared
             .iter()
             .map(|p| {
-                let answers: Vec<Answer> = by_row.by_ref().take(p.windows.len()).collect();
+                let answers: Vec<Answer> = by_row.by_ref().take(p.windows.len() * hypotheses.len()).collect();
                 self.conclude(p, &answers, tasks)
             })
             .collect())
@@ -184,39 +246,53 @@ impl Engine {
         let tokenizer = &self.bundle.tokenizer;
         let pieces = tokenizer.pieces(input.text)?;
         let casing = casing_classes(input.text, &pieces);
-        let room = self.bundle.max_tokens() - tokenizer.prefix().len() - tokenizer.suffix().len();
+        let room = match &self.zero_shot {
+            Some(hypotheses) => hypotheses.room,
+            None => self.bundle.max_tokens() - tokenizer.prefix().len() - tokenizer.suffix().len(),
+        };
         let windows = windows(pieces.ids.len(), room, room / 2);
         let words = match input.words {
-            _ if !tasks.ner() => Vec::new(),
+            _ if !tasks.ner() || self.aggregation != Aggregation::Words => Vec::new(),
             Some(words) => words.to_vec(),
             None => split_words(input.text),
         };
         let first = first_pieces(&words, &pieces);
-        Ok(Prepared { ids: pieces.ids, casing, windows, words, first })
+        let continued = match tasks.ner() && self.aggregation.joins_words() {
+            true => tokenizer.continuations(input.text, &pieces),
+            false => Vec::new(),
+        };
+        Ok(Prepared { pieces, casing, windows, words, first, continued })
     }
 
-    fn encode(
-        &self,
-        prepared: &[Prepared],
-        batch: &[(usize, Range<usize>)],
-        tasks: Tasks,
-    ) -> Result<Vec<Answer>, EngineError> {
+    fn encode(&self, prepared: &[Prepared], batch: &[Row], tasks: Tasks) -> Result<Vec<Answer>, EngineError> {
         let (prefix, suffix) = (self.bundle.tokenizer.prefix(), self.bundle.tokenizer.suffix());
-        let rows: Vec<(Vec<u32>, Vec<u32>)> = batch
-            .iter()
-            .map(|(i, read)| {
-                let special = |n: usize| vec![0u32; n];
-                let ids = [prefix, &prepared[*i].ids[read.clone()], suffix].concat();
-                let casing =
-                    [&special(prefix.len()), &prepared[*i].casing[read.clone()], &special(suffix.len())]
-                        .concat();
-                (ids, casing)
-            })
-            .collect();
-        let rows: Vec<(&[u32], &[u32])> = rows.iter().map(|(ids, casing)| (&ids[..], &casing[..])).collect();
+        let (mut ids, mut casing, mut types) = (Vec::new(), Vec::new(), Vec::new());
+        for Row { input, read, hypothesis } in batch {
+            let pieces = &prepared[*input].pieces.ids[read.clone()];
+            let (before, row) = match self.zero_shot.as_ref().zip(*hypothesis) {
+                Some((hypotheses, i)) => {
+                    let (row, kinds) = hypotheses.frame.join(pieces, &hypotheses.pieces[i]);
+                    types.push(kinds);
+                    (hypotheses.frame.prefix.len(), row)
+                }
+                None => (prefix.len(), [prefix, pieces, suffix].concat()),
+            };
+            let mut classes = vec![0; before];
+            classes.extend_from_slice(&prepared[*input].casing[read.clone()]);
+            classes.resize(row.len(), 0);
+            ids.push(row);
+            casing.push(classes);
+        }
+        let rows: Vec<(&[u32], &[u32])> =
+            ids.iter().zip(&casing).map(|(ids, casing)| (&ids[..], &casing[..])).collect();
         let with_casing = self.network.encoder().has_casing();
-        let sequences = Sequences::new(&rows, self.bundle.config.pad_token_id, with_casing, &self.device)?;
-        let logits = self.network.forward(&sequences, &Pass::inference(), tasks.classify(), tasks.ner())?;
+        let mut sequences =
+            Sequences::new(&rows, self.bundle.config.pad_token_id, with_casing, &self.device)?;
+        if !types.is_empty() {
+            sequences = sequences.with_types(&types.iter().map(|kinds| &kinds[..]).collect::<Vec<_>>())?;
+        }
+        let pass = Pass { precision: self.precision, ..Pass::inference() };
+        let logits = self.network.forward(&sequences, &pass, tasks.classify(), tasks.ner())?;
         let mut answers: Vec<Answer> = batch.iter().map(|_| Answer::default()).collect();
         if let Some(logits) = logits.sentence {
             for (answer, logits) in answers.iter_mut().zip(logits.to_vec2::<f32>()?) {
@@ -225,10 +301,8 @@ impl Engine {
             }
         }
         if let Some(logits) = logits.token {
-            for ((answer, mut logits), (_, read)) in
-                answers.iter_mut().zip(logits.to_vec3::<f32>()?).zip(batch)
-            {
-                logits.truncate(prefix.len() + read.len());
+            for ((answer, mut logits), row) in answers.iter_mut().zip(logits.to_vec3::<f32>()?).zip(batch) {
+                logits.truncate(prefix.len() + row.read.len());
                 answer.token = logits.split_off(prefix.len());
                 answer.token.iter().try_for_each(|logits| finite("token", logits))?;
             }
@@ -237,6 +311,9 @@ impl Engine {
     }
 
     fn conclude(&self, prepared: &Prepared, answers: &[Answer], tasks: Tasks) -> Prediction {
+        if let Some(hypotheses) = &self.zero_shot {
+            return hypotheses.conclude(answers);
+        }
         let mut prediction = Prediction::default();
         if let Some(task) = self.bundle.description.sentence().filter(|_| tasks.classify()) {
             prediction.logits = (0..task.labels.len())
@@ -246,19 +323,23 @@ impl Engine {
             prediction.scores = task.activation.apply(&scaled);
             prediction.labels = decide(task.activation, &prediction.scores, &task.thresholds);
         }
-        if self.bundle.description.token().is_some() && tasks.ner() {
+        if let Some(task) = self.bundle.description.token().filter(|_| tasks.ner()) {
             let pieces = prepared.windows.iter().zip(answers).flat_map(|(window, answer)| {
                 window.decide.clone().map(|piece| &answer.token[piece - window.read.start])
             });
-            let pieces: Vec<&Vec<f32>> = pieces.collect();
-            let words: Vec<Option<Vec<f32>>> = prepared
-                .first
-                .iter()
-                .map(|piece| piece.map(|piece| Activation::Softmax.apply(pieces[piece])))
-                .collect();
-            let (found, tags) = self.tag_set.entities(&self.tag_set.best(&words), &words, &prepared.words);
-            prediction.entities = Some(found);
-            prediction.tags = tags;
+            let pieces: Vec<Vec<f32>> = pieces.map(|logits| Activation::Softmax.apply(logits)).collect();
+            if self.aggregation == Aggregation::Words {
+                let words: Vec<Option<Vec<f32>>> =
+                    prepared.first.iter().map(|piece| piece.map(|piece| pieces[piece].clone())).collect();
+                let (found, tags) =
+                    self.tag_set.entities(&self.tag_set.best(&words), &words, &prepared.words);
+                prediction.entities = Some(found);
+                prediction.tags = tags;
+            } else {
+                let spans = &prepared.pieces.spans;
+                prediction.entities =
+                    Some(self.aggregation.entities(&task.labels, &pieces, spans, &prepared.continued));
+            }
         }
         prediction
     }

@@ -6,7 +6,7 @@ mod window;
 mod words;
 
 pub use casing::{CASING_CLASSES, casing_classes};
-pub use tokenizer::{Pieces, Tokenizer, TokenizerError};
+pub use tokenizer::{PairFrame, Pieces, Tokenizer, TokenizerError};
 pub use window::{Window, windows};
 pub use words::{first_pieces, split_words};
 

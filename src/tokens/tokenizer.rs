@@ -12,12 +12,46 @@ pub struct Pieces {
     pub words: Vec<u32>,
 }
 
+/// What a tokenizer puts around and between the pieces of two texts that go through the encoder as one sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairFrame {
+    /// Before the first text, `[CLS]` for BERT.
+    pub prefix: Vec<u32>,
+    /// Between the two, `[SEP]` for BERT.
+    pub middle: Vec<u32>,
+    /// Behind the second, `[SEP]` for BERT.
+    pub suffix: Vec<u32>,
+    /// Token type of the second text and what stands behind it; all before it has 0.
+    pub second: u32,
+}
+
+impl PairFrame {
+    /// Ids and token types of the sequence for two texts, given their pieces.
+    pub fn join(&self, first: &[u32], second: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let ids = [&self.prefix[..], first, &self.middle, second, &self.suffix].concat();
+        let behind = second.len() + self.suffix.len();
+        let types = (0..ids.len()).map(|i| if i < ids.len() - behind { 0 } else { self.second }).collect();
+        (ids, types)
+    }
+
+    /// Number of special tokens.
+    pub fn len(&self) -> usize {
+        self.prefix.len() + self.middle.len() + self.suffix.len()
+    }
+
+    /// True for a tokenizer that only puts the texts side by side.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A Hugging Face tokenizer, with the settings that `tokenizer.json` may have frozen taken out.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     prefix: Vec<u32>,
     suffix: Vec<u32>,
+    unknown: Option<u32>,
     max_length: Option<usize>,
 }
 
@@ -43,6 +77,15 @@ struct Overrides {
     strip_accents: Option<bool>,
     tokenize_chinese_chars: Option<bool>,
     model_max_length: Option<f64>,
+    unk_token: Option<Token>,
+}
+
+/// A special token, plain or with its properties.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Token {
+    Name(String),
+    Added { content: String },
 }
 
 impl Tokenizer {
@@ -80,7 +123,11 @@ impl Tokenizer {
         inner.set_encode_special_tokens(true);
         let (prefix, suffix) = special_tokens(&inner)?;
         let max_length = overrides.model_max_length.filter(|&n| (1.0..1e9).contains(&n)).map(|n| n as usize);
-        Ok(Self { inner, prefix, suffix, max_length })
+        let unknown = match overrides.unk_token {
+            Some(Token::Name(name) | Token::Added { content: name }) => inner.token_to_id(&name),
+            None => ["[UNK]", "<unk>"].iter().find_map(|token| inner.token_to_id(token)),
+        };
+        Ok(Self { inner, prefix, suffix, unknown, max_length })
     }
 
     /// Cuts a text into pieces. An empty text has none.
@@ -94,6 +141,33 @@ impl Tokenizer {
         Ok(Pieces { ids: encoding.get_ids().to_vec(), spans, words })
     }
 
+    /// Whether each piece continues the word of the piece before it, by the rule of `transformers`' token-classification
+    /// pipeline: where the vocabulary marks continuations (`##`), a piece whose name is not as long as its text does; elsewhere one
+    /// without a space before it. The unknown token never does.
+    pub fn continuations(&self, text: &str, pieces: &Pieces) -> Vec<bool> {
+        use tokenizers::ModelWrapper::{BPE, WordPiece};
+        let mark = match self.inner.get_model() {
+            WordPiece(model) => Some(&model.continuing_subword_prefix),
+            BPE(model) => model.continuing_subword_prefix.as_ref(),
+            _ => None,
+        };
+        let marked = mark.is_some_and(|mark| !mark.is_empty());
+        let pairs = pieces.ids.iter().zip(&pieces.spans);
+        pairs
+            .map(|(&id, span)| {
+                let continues = if marked {
+                    let length = |text: &str| text.chars().count();
+                    let named = self.inner.id_to_token(id).map_or(0, |name| length(&name));
+                    named != length(span.of(text).unwrap_or_default())
+                } else {
+                    let before = text[..span.start].chars().next_back();
+                    before.is_some_and(|c| c != ' ') && !text[span.start..].starts_with(' ')
+                };
+                continues && Some(id) != self.unknown
+            })
+            .collect()
+    }
+
     /// Ids put before a sequence (`[CLS]` for BERT).
     pub fn prefix(&self) -> &[u32] {
         &self.prefix
@@ -102,6 +176,24 @@ impl Tokenizer {
     /// Ids put behind a sequence (`[SEP]` for BERT).
     pub fn suffix(&self) -> &[u32] {
         &self.suffix
+    }
+
+    /// What is put around and between two texts, found by looking at a pair.
+    ///
+    /// # Errors
+    /// If the tokenizer's model fails.
+    pub fn pair_frame(&self) -> Result<PairFrame, TokenizerError> {
+        let encoding = self.inner.encode(("a", "a"), true).map_err(TokenizerError::Encode)?;
+        let (ids, types) = (encoding.get_ids(), encoding.get_type_ids());
+        let of = encoding.get_sequence_ids();
+        let first = |text| of.iter().position(|&s| s == Some(text)).unwrap_or(ids.len());
+        let behind = |text| of.iter().rposition(|&s| s == Some(text)).map_or(ids.len(), |i| i + 1);
+        Ok(PairFrame {
+            prefix: ids[..first(0)].to_vec(),
+            middle: ids[behind(0)..first(1)].to_vec(),
+            suffix: ids[behind(1)..].to_vec(),
+            second: types.get(first(1)).copied().unwrap_or(0),
+        })
     }
 
     /// `model_max_length` in tokens, special ones included, where the configuration states a real one.
@@ -188,9 +280,26 @@ mod tests {
     }
 
     #[test]
+    fn two_texts_are_parted_as_the_tokenizer_parts_them() {
+        let frame = tiny().pair_frame().unwrap();
+        let (ids, types) = frame.join(&[5, 6], &[7]);
+        assert_eq!((ids, types), (vec![2, 5, 6, 3, 7, 3], vec![0, 0, 0, 0, 1, 1]));
+    }
+
+    #[test]
     fn a_special_token_written_in_a_text_stays_text() {
         let pieces = tiny().pieces("the [SEP] troops").unwrap();
         assert!(!pieces.ids.contains(&3), "{pieces:?}");
+    }
+
+    #[test]
+    fn a_piece_longer_than_its_text_continues_a_word_and_an_unknown_one_never_does() {
+        let text = "Anab's é€";
+        let pieces = tiny().pieces(text).unwrap();
+        let slices: Vec<&str> = pieces.spans.iter().map(|s| s.of(text).unwrap()).collect();
+        assert_eq!(slices, ["Ana", "b", "'", "s", "é€"]);
+        let continued = tiny().continuations(text, &pieces);
+        assert_eq!(continued, [false, true, false, false, false]);
     }
 
     #[test]

@@ -233,6 +233,68 @@ fn misuse_exits_with_2_and_says_what_to_do() {
     undertone().args(["classify", "--format", "xml"]).assert().code(2);
 }
 
+/// A classifier with the labels of natural-language inference, in a folder.
+fn inference_model() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(sentence_model()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let config = folder.path().join("config.json");
+    let mut json: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    json["id2label"] = serde_json::json!({"0": "contradiction", "1": "neutral", "2": "ENTAILMENT"});
+    fs::write(&config, json.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn zero_shot_gives_the_labels_that_were_asked_for() {
+    let model = inference_model();
+    let mut command = undertone();
+    command.args(["classify", "--task", "zero-shot", "--labels", "war, trade", "-m"]).arg(model.path());
+    let found = records(&succeeds(command.write_stdin(ARTICLE)));
+    assert_eq!(found.len(), 3);
+    for record in found {
+        let scores = record["scores"].as_object().unwrap();
+        assert_eq!(scores.keys().collect::<Vec<_>>(), ["war", "trade"]);
+        let sum: f64 = scores.values().map(|score| score.as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{record}");
+        assert_eq!(record["stance"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn zero_shot_that_cannot_be_done_is_refused_with_the_reason() {
+    let model = inference_model();
+    let zero_shot = ["--task", "zero-shot"];
+    let cases: [(&[&str], &Path, &str); 5] = [
+        (&[&zero_shot[..], &["--labels", "war"]].concat(), &sentence_model(), "none of its labels"),
+        (&zero_shot, model.path(), "needs labels"),
+        (&[&zero_shot[..], &["--labels", "war,war"]].concat(), model.path(), "twice"),
+        (&[&zero_shot[..], &["--labels", "war", "--template", "war"]].concat(), model.path(), "no {}"),
+        (&["--labels", "war"], model.path(), "--task zero-shot"),
+    ];
+    for (args, model, expected) in cases {
+        let mut command = undertone();
+        command.arg("classify").args(args).arg("-m").arg(model).write_stdin("Text.");
+        command.assert().code(2).stdout("").stderr(contains(expected));
+    }
+}
+
+#[test]
+fn entities_can_be_aggregated_as_the_pipelines_of_transformers_do() {
+    let labels = |strategy: &str| {
+        let mut command = undertone();
+        command.args(["ner", "--aggregation", strategy, "-m"]).arg(token_model()).write_stdin(ARTICLE);
+        let found = records(&succeeds(&mut command));
+        let entities = found.iter().flat_map(|record| record["entities"].as_array().unwrap().clone());
+        entities.map(|entity| entity["label"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let marked = |label: &String| label.starts_with("B-") || label.starts_with("I-");
+    assert!(!labels("none").is_empty() && labels("none").iter().all(marked));
+    assert!(!labels("simple").is_empty() && !labels("simple").iter().any(marked));
+}
+
 #[test]
 fn a_folder_that_is_no_model_is_named() {
     let folder = tempfile::tempdir().unwrap();

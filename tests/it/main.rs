@@ -5,4 +5,5 @@ mod default_model;
 mod families;
 mod golden;
 mod hub;
+mod pipelines;
 mod seqeval;

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use undertone::engine::{Engine, Input, Tasks};
+use undertone::engine::{Aggregation, Engine, EngineError, Input, Tasks, ZeroShot};
 use undertone::formats::{BadRecord, Document};
 use undertone::report::Origin;
 use undertone::text::{OffsetUnit, Offsets};
@@ -42,6 +42,92 @@ pub(crate) struct ReadArgs {
     threads: Option<u16>,
 }
 
+/// What `classify` takes besides.
+#[derive(clap::Args)]
+pub(crate) struct ClassifyArgs {
+    #[command(flatten)]
+    read: ReadArgs,
+    /// What labels to give: the model's own, or any, if the model judges natural-language inference
+    #[arg(long, value_enum, default_value_t = Task::Labels)]
+    task: Task,
+    /// Labels of `--task zero-shot`
+    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
+    labels: Vec<String>,
+    /// What `--task zero-shot` says of a sentence, `{}` being the label
+    #[arg(long, value_name = "TEXT", default_value = ZeroShot::TEMPLATE)]
+    template: String,
+    /// Judge every label of `--task zero-shot` by itself: none or several may apply
+    #[arg(long)]
+    multi_label: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Task {
+    /// The labels that the model was trained on
+    Labels,
+    /// Those of `--labels`, by a classifier of natural-language inference
+    ZeroShot,
+}
+
+impl ClassifyArgs {
+    /// The labels that are asked for in place of the model's own.
+    fn zero_shot(&self) -> anyhow::Result<Option<ZeroShot>> {
+        match (self.task, self.labels.is_empty()) {
+            (Task::Labels, true) if !self.multi_label => Ok(None),
+            (Task::Labels, _) => Err(misuse(
+                "--labels and --multi-label belong to `--task zero-shot`; without it the model has labels of its own",
+            )),
+            (Task::ZeroShot, true) => Err(misuse(
+                "`--task zero-shot` needs labels to choose from, such as `--labels war,trade,health`",
+            )),
+            (Task::ZeroShot, false) => Ok(Some(ZeroShot {
+                labels: self.labels.iter().map(|label| label.trim().to_owned()).collect(),
+                template: self.template.clone(),
+                multi_label: self.multi_label,
+            })),
+        }
+    }
+}
+
+/// What the commands that find names take besides.
+#[derive(clap::Args)]
+pub(crate) struct NamingArgs {
+    #[command(flatten)]
+    read: ReadArgs,
+    /// From pieces of words to entities; all but `words` are those of the pipelines of `transformers`
+    #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = Strategy::Words)]
+    aggregation: Strategy,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Strategy {
+    /// The first piece of a word speaks for it; the likeliest legal sequence of tags
+    Words,
+    /// Every piece alone, with its tag
+    None,
+    /// Neighbouring pieces of one type joined
+    Simple,
+    /// Neighbouring words of one type joined, each with the tag of its first piece
+    First,
+    /// The same, each with the likeliest tag of its pieces' mean probabilities
+    Average,
+    /// The same, each with the tag of its surest piece
+    Max,
+}
+
+impl Strategy {
+    fn aggregation(self) -> Aggregation {
+        match self {
+            Self::Words => Aggregation::Words,
+            Self::None => Aggregation::None,
+            Self::Simple => Aggregation::Simple,
+            Self::First => Aggregation::First,
+            Self::Average => Aggregation::Average,
+            Self::Max => Aggregation::Max,
+        }
+    }
+}
+
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Unit {
     /// Unicode code points, as in Python
@@ -63,8 +149,30 @@ const LOOK_AHEAD: usize = 1024;
 /// Bytes of text that count as a sentence, where sentences are longer or there are none.
 const BYTES_PER_SENTENCE: usize = 256;
 
-/// Reads every input and writes a record a sentence.
-pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
+/// `undertone classify`
+pub(crate) fn classify(args: ClassifyArgs) -> anyhow::Result<ExitCode> {
+    let zero_shot = args.zero_shot()?;
+    run(args.read, Tasks::Classify, |engine| match zero_shot {
+        None => Ok(engine),
+        Some(zero_shot) => engine.with_zero_shot(zero_shot).map_err(|error| match error {
+            EngineError::ZeroShot { .. } => misuse(error.to_string()),
+            error => error.into(),
+        }),
+    })
+}
+
+/// `undertone ner` and `undertone analyze`
+pub(crate) fn name(args: NamingArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
+    let aggregation = args.aggregation.aggregation();
+    run(args.read, tasks, |engine| Ok(engine.with_aggregation(aggregation)))
+}
+
+/// Reads every input and writes a record a sentence, with the engine as `adapt` makes it.
+fn run(
+    args: ReadArgs,
+    tasks: Tasks,
+    adapt: impl FnOnce(Engine) -> anyhow::Result<Engine>,
+) -> anyhow::Result<ExitCode> {
     let ReadArgs { input, output, model, offsets, keep_fields, on_error, rejects, threads } = args;
     let inputs = input.resolve()?;
     if rejects.is_some() && rejects == output.output {
@@ -73,7 +181,7 @@ pub(crate) fn run(args: ReadArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
     let mut rejects = Rejects::open(rejects, on_error)?;
     let output = output.open()?;
     let folder = optional_folder(model.as_deref())?;
-    let mut engine = Engine::open(folder.as_deref())?;
+    let mut engine = adapt(Engine::open(folder.as_deref())?)?;
     if let Some(threads) = threads {
         engine = engine.with_threads(threads.into());
     }

@@ -1,7 +1,7 @@
 //! `undertone train`: labelled sentences in, a bundle and the record of its making out.
 
 use crate::cli::recipe::{Fold, Recipe, Source};
-use crate::cli::{misuse, model, scoring};
+use crate::cli::{misuse, model, scoring, teachers};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use undertone::bundle::{Bundle, Weights};
 use undertone::datasets::{Dataset, fold, load};
-use undertone::engine::{Engine, Input, Tasks};
+use undertone::engine::Engine;
 use undertone::evaluation::{fit_temperature, fit_thresholds};
 use undertone::labels::GoldSentence;
 use undertone::training::{
@@ -88,7 +88,9 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     if let Some(Fold { fold: left, of }) = recipe.leave_out {
         train.iter_mut().for_each(|dataset| dataset.sentences.retain(|s| fold(s, of) != left));
     }
-    let answers = taught(&recipe, &train)?;
+    std::fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
+    let answers =
+        teachers::answers(&recipe, &train, &asked(&recipe, &hashes)?, &output.join("teachers.json"))?;
     let mut learnt: Vec<Example> = Vec::new();
     let mut cut = 0;
     for ((source, dataset), answers) in recipe.train.iter().zip(&train).zip(&answers) {
@@ -110,7 +112,6 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
         recipe.training.max_tokens,
         dev.iter().map(|d| d.sentences.len()).sum::<usize>()
     );
-    std::fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
     let mut record = Record::open(&output.join("metrics.jsonl"), quiet)?;
     let trainer = Trainer {
         bundle: &bundle,
@@ -260,6 +261,13 @@ fn fingerprint(recipe: &Recipe, hashes: &Hashes) -> anyhow::Result<String> {
     Ok(serde_json::to_string(&(recipe, hashes))?)
 }
 
+/// Everything that the teachers' answers depend on.
+fn asked(recipe: &Recipe, hashes: &Hashes) -> anyhow::Result<String> {
+    let labels: Vec<bool> = recipe.train.iter().map(|source| source.labels).collect();
+    let of_recipe = (&recipe.labels, recipe.leave_out, recipe.training.precision, labels);
+    Ok(serde_json::to_string(&(of_recipe, &hashes.teachers, &hashes.train))?)
+}
+
 /// What identifies a file that was learnt from.
 #[derive(Serialize)]
 struct FileRecord {
@@ -307,48 +315,6 @@ fn check_labels(source: &Source, dataset: &Dataset, recipe: &Recipe) -> anyhow::
     Err(misuse(format!(
         "{path}: the {what} \"{name}\" is not among the `{setting}` of the settings file: {known}"
     )))
-}
-
-/// Probabilities of every sentence of a file, where a teacher may answer.
-type Taught = Vec<Option<Vec<f32>>>;
-
-/// The teachers' mean answer to every training sentence, file by file; `None` where no teacher may answer.
-fn taught(recipe: &Recipe, train: &[Dataset]) -> anyhow::Result<Vec<Taught>> {
-    /// Sum of the probabilities, and number of teachers.
-    type Sums = Vec<Option<(Vec<f32>, f32)>>;
-    let mut means: Vec<Sums> = train.iter().map(|dataset| vec![None; dataset.sentences.len()]).collect();
-    for folder in recipe.distill.iter().flat_map(|distill| &distill.teachers) {
-        let engine = Engine::open(Some(folder))?;
-        if engine.labels() != recipe.labels {
-            return Err(misuse(format!(
-                "teacher {} knows the labels {}; the settings file names {}",
-                folder.display(),
-                engine.labels().join(", "),
-                recipe.labels.join(", ")
-            )));
-        }
-        let description = &engine.bundle().description;
-        let left: Option<Fold> = description
-            .training
-            .as_ref()
-            .and_then(|training| serde_json::from_value(training["recipe"]["leave_out"].clone()).ok());
-        for ((source, dataset), means) in recipe.train.iter().zip(train).zip(&mut means) {
-            let unseen = |s: &GoldSentence| {
-                s.labels.is_none() || !source.labels || left.is_some_and(|part| fold(s, part.of) == part.fold)
-            };
-            let asked: Vec<usize> =
-                (0..dataset.sentences.len()).filter(|&i| unseen(&dataset.sentences[i])).collect();
-            let inputs: Vec<Input> =
-                asked.iter().map(|&i| Input { text: &dataset.sentences[i].text, words: None }).collect();
-            for (i, answer) in asked.into_iter().zip(engine.predict(&inputs, Tasks::Classify)?) {
-                let (sum, n) = means[i].get_or_insert_with(|| (vec![0.0; answer.scores.len()], 0.0));
-                sum.iter_mut().zip(&answer.scores).for_each(|(sum, score)| *sum += score);
-                *n += 1.0;
-            }
-        }
-    }
-    let mean = |(sum, n): (Vec<f32>, f32)| sum.into_iter().map(|x| x / n).collect();
-    Ok(means.into_iter().map(|file| file.into_iter().map(|m| m.map(mean)).collect()).collect())
 }
 
 /// The development sentences with only the gold that their source lends.

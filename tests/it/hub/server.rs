@@ -19,9 +19,12 @@ pub(crate) struct Server {
     state: Arc<State>,
 }
 
+/// Content by file name.
+type Files = BTreeMap<String, Vec<u8>>;
+
 struct State {
     /// Repository and commit to files.
-    repos: Mutex<BTreeMap<(String, String), BTreeMap<String, Vec<u8>>>>,
+    repos: Mutex<BTreeMap<(String, String), Files>>,
     /// Repository and branch to commit.
     branches: Mutex<BTreeMap<(String, String), String>>,
     faults: Mutex<Vec<(String, Fault)>>,
@@ -294,7 +297,7 @@ impl State {
         }
     }
 
-    fn files(&self, repo: &str, revision: &str) -> Option<(String, BTreeMap<String, Vec<u8>>)> {
+    fn files(&self, repo: &str, revision: &str) -> Option<(String, Files)> {
         let branch = self.branches.lock().unwrap().get(&(repo.into(), revision.into())).cloned();
         let commit = branch.unwrap_or(revision.to_owned());
         let files = self.repos.lock().unwrap().get(&(repo.into(), commit.clone())).cloned()?;
