@@ -60,6 +60,9 @@ class Hub(BaseHTTPRequestHandler):
         if path.startswith("/large/"):
             return self.file(ROOT / path.removeprefix("/large/"), {})
         for repo, folder in MODELS.items():
+            if path.startswith(f"/api/models/{repo}/tree/"):
+                # Asked for chat templates, which none of them has.
+                return self.answer(404, {"X-Error-Code": "EntryNotFound"})
             if path.startswith(f"/api/models/{repo}"):
                 names = sorted(file.name for file in folder.iterdir())
                 siblings = [{"rfilename": name} for name in names]
