@@ -1,5 +1,6 @@
 //! From tag probabilities of pieces to entities, in the ways of `transformers`' token-classification pipeline.
 
+use super::likeliest;
 use crate::text::{Entity, Span};
 
 /// How the answers for pieces become entities.
@@ -52,7 +53,7 @@ impl Aggregation {
         continued: &[bool],
     ) -> Vec<Entity> {
         let part = |probabilities: &[f32], span: Span| {
-            let best = likeliest(probabilities);
+            let best = likeliest(probabilities).expect("a token head has labels");
             Part { label: &labels[best], score: probabilities[best], span }
         };
         let mut parts: Vec<Part> = Vec::new();
@@ -82,9 +83,8 @@ impl Aggregation {
                 (0..pieces[0].len()).map(mean).collect()
             }
             Self::Max => {
-                let top = |p: &[f32]| p[likeliest(p)];
-                let surest = pieces.iter().reduce(|best, p| if top(p) > top(best) { p } else { best });
-                surest.cloned().unwrap_or_default()
+                let tops: Vec<f32> = pieces.iter().map(|p| p.iter().copied().fold(0.0, f32::max)).collect();
+                pieces[likeliest(&tops).expect("a word has pieces")].clone()
             }
             _ => pieces[0].clone(),
         }
@@ -107,14 +107,6 @@ fn runs<'a>(parts: &[Part<'a>]) -> Vec<Part<'a>> {
 /// What must be equal in neighbours for them to be joined: a label without its `B-` or `I-`.
 fn kind(label: &str) -> &str {
     label.strip_prefix("B-").or_else(|| label.strip_prefix("I-")).unwrap_or(label)
-}
-
-/// The first of the largest.
-fn likeliest(probabilities: &[f32]) -> usize {
-    let labels = 0..probabilities.len();
-    labels
-        .reduce(|best, label| if probabilities[label] > probabilities[best] { label } else { best })
-        .unwrap_or(0)
 }
 
 #[cfg(test)]

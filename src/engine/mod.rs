@@ -219,7 +219,11 @@ impl Engine {
                 }));
             }
         }
-        let lengths: Vec<usize> = rows.iter().map(|row| row.read.len()).collect();
+        let behind = |row: &Row| match (&self.zero_shot, row.hypothesis) {
+            (Some(hypotheses), Some(i)) => hypotheses.pieces[i].len(),
+            _ => 0,
+        };
+        let lengths: Vec<usize> = rows.iter().map(|row| row.read.len() + behind(row)).collect();
         let batches = schedule::batches(&lengths);
         let answers = schedule::parallel(batches.len(), self.threads, |b| {
             let batch: Vec<_> = batches[b].iter().map(|&row| rows[row].clone()).collect();
@@ -327,15 +331,17 @@ impl Engine {
             let pieces = prepared.windows.iter().zip(answers).flat_map(|(window, answer)| {
                 window.decide.clone().map(|piece| &answer.token[piece - window.read.start])
             });
-            let pieces: Vec<Vec<f32>> = pieces.map(|logits| Activation::Softmax.apply(logits)).collect();
+            let pieces: Vec<&Vec<f32>> = pieces.collect();
+            let probabilities = |piece: usize| Activation::Softmax.apply(pieces[piece]);
             if self.aggregation == Aggregation::Words {
                 let words: Vec<Option<Vec<f32>>> =
-                    prepared.first.iter().map(|piece| piece.map(|piece| pieces[piece].clone())).collect();
+                    prepared.first.iter().map(|piece| piece.map(probabilities)).collect();
                 let (found, tags) =
                     self.tag_set.entities(&self.tag_set.best(&words), &words, &prepared.words);
                 prediction.entities = Some(found);
                 prediction.tags = tags;
             } else {
+                let pieces: Vec<Vec<f32>> = (0..pieces.len()).map(probabilities).collect();
                 let spans = &prepared.pieces.spans;
                 prediction.entities =
                     Some(self.aggregation.entities(&task.labels, &pieces, spans, &prepared.continued));
@@ -355,11 +361,13 @@ fn finite(head: &'static str, logits: &[f32]) -> Result<(), EngineError> {
 fn decide(activation: Activation, scores: &[f32], thresholds: &[f32]) -> Vec<usize> {
     match activation {
         Activation::Sigmoid => (0..scores.len()).filter(|&i| scores[i] >= thresholds[i]).collect(),
-        Activation::Softmax => (0..scores.len())
-            .reduce(|best, i| if scores[i] > scores[best] { i } else { best })
-            .into_iter()
-            .collect(),
+        Activation::Softmax => likeliest(scores).into_iter().collect(),
     }
+}
+
+/// The first of the largest; `None` where there is none.
+fn likeliest(scores: &[f32]) -> Option<usize> {
+    (0..scores.len()).reduce(|best, i| if scores[i] > scores[best] { i } else { best })
 }
 
 #[cfg(test)]
