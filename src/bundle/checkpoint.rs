@@ -44,7 +44,7 @@ impl Checkpoint {
             if path.exists() {
                 return Ok(Self { form, files: vec![path], index: None });
             }
-            let path = folder.join(format!("{name}.index.json"));
+            let path = folder.join(index_name(name));
             if path.exists() {
                 let map = weight_map(&path)?;
                 let names: BTreeSet<&String> = map.values().collect();
@@ -105,10 +105,26 @@ pub(super) fn is_buffer(name: &str) -> bool {
     name.ends_with("position_ids")
 }
 
-/// Names of the files that an index says the weights are in; plain names, of files beside it.
+/// Names of the files in which a folder keeps its weights; where an index names them, they need not be there.
+///
+/// # Errors
+/// As [`Checkpoint::find`].
 #[cfg(feature = "hub")]
-pub(crate) fn shards(index: &Path) -> Result<BTreeSet<String>, BundleError> {
-    Ok(weight_map(index)?.into_values().collect())
+pub(crate) fn weights_files(folder: &Path) -> Result<Vec<String>, BundleError> {
+    let files = Checkpoint::find(folder)?.files;
+    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(files.iter().filter_map(name).collect())
+}
+
+/// Names of weights files, the preferred first, each with that of the index which stands in its place where the weights are in
+/// several files.
+#[cfg(feature = "hub")]
+pub(crate) fn weights_names() -> [(&'static str, String); 2] {
+    FORMS.map(|(name, _)| (name, index_name(name)))
+}
+
+fn index_name(weights: &str) -> String {
+    format!("{weights}.index.json")
 }
 
 /// Tensor to file, of an index file.

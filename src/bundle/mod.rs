@@ -17,7 +17,7 @@ pub use save::Storage;
 pub use weights::Weights;
 
 #[cfg(feature = "hub")]
-pub(crate) use checkpoint::shards;
+pub(crate) use checkpoint::{weights_files, weights_names};
 
 use crate::digest;
 use crate::encoder::{ConfigError, EncoderConfig};
@@ -190,6 +190,11 @@ impl Bundle {
         let bundle = Self { config, tokenizer, description, weights, files };
         bundle.check().map_err(|reason| BundleError::Mismatch { path: folder.to_owned(), reason })?;
         Ok(bundle)
+    }
+
+    /// `config.json` as it came.
+    pub fn config_json(&self) -> &[u8] {
+        &self.files.config
     }
 
     /// The same configuration and tokenizer under another description and other weights.

@@ -10,6 +10,7 @@
 
 use super::id::is_commit;
 use super::{HubError, ModelId};
+use crate::bundle::{BundleError, weights_files, weights_names};
 use hf_hub::{CacheRepo, Repo, RepoType};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -98,21 +99,14 @@ impl Snapshot {
     }
 
     fn missing_weights(&self) -> Option<String> {
-        let has = |name: &str| self.folder.join(name).exists();
-        for name in super::plan::WEIGHTS {
-            if has(name) {
-                return None;
+        match weights_files(&self.folder) {
+            Ok(files) => files.into_iter().find(|file| !self.folder.join(file).exists()),
+            // An index that is damaged, or the weights that were looked for first.
+            Err(BundleError::Weights { path, .. } | BundleError::File { path, .. }) => {
+                path.file_name().map(|name| name.to_string_lossy().into_owned())
             }
-            let index = format!("{name}.index.json");
-            if has(&index) {
-                let shards = crate::bundle::shards(&self.folder.join(&index));
-                return match shards {
-                    Ok(shards) => shards.into_iter().find(|shard| !has(shard)),
-                    Err(_) => Some(index),
-                };
-            }
+            Err(_) => Some(weights_names()[0].0.to_owned()),
         }
-        Some(super::plan::WEIGHTS[0].to_owned())
     }
 }
 

@@ -125,8 +125,7 @@ impl Hub {
         let snapshot = Snapshot { folder: repo.snapshot(&listing.commit), commit: listing.commit.clone() };
         if let Some(index) = plan.index {
             download.files(std::slice::from_ref(&index))?;
-            let shards: Vec<String> =
-                crate::bundle::shards(&snapshot.folder.join(&index))?.into_iter().collect();
+            let shards = crate::bundle::weights_files(&snapshot.folder)?;
             if let Some(file) = shards.iter().find(|shard| !listing.files.contains(shard)) {
                 return Err(HubError::Incomplete { id: id.to_string(), file: file.clone() });
             }

@@ -1,9 +1,7 @@
 //! Which of a repository's files a bundle needs.
 
 use super::{HubError, ModelId};
-
-/// Weights, the preferred first, each whole or as an index (`….index.json`) beside several files.
-pub(super) const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+use crate::bundle::weights_names;
 
 /// Files without which nothing can be opened.
 const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
@@ -41,15 +39,15 @@ pub(super) fn plan(id: &ModelId, all: &[String]) -> Result<Plan, HubError> {
     if let Some(file) = NEEDED.into_iter().find(|name| !has(name)) {
         return Err(incomplete(file));
     }
-    let mut index = None;
-    let weights = WEIGHTS.into_iter().find_map(|name| {
-        if has(name) {
-            return Some(name.to_owned());
-        }
-        index = Some(format!("{name}.index.json")).filter(|index| has(index));
-        index.clone()
-    });
-    let weights = weights.ok_or_else(|| incomplete(WEIGHTS[0]))?;
+    let all_weights = weights_names();
+    let (weights, index) = all_weights
+        .iter()
+        .find_map(|(whole, index)| match (has(whole), has(index)) {
+            (true, _) => Some(((*whole).to_owned(), None)),
+            (false, true) => Some((index.clone(), Some(index.clone()))),
+            _ => None,
+        })
+        .ok_or_else(|| incomplete(all_weights[0].0))?;
     let names = NEEDED.into_iter().chain(READ_IF_THERE).chain(KEPT);
     let mut files: Vec<String> = names.filter(|name| has(name)).map(str::to_owned).collect();
     // The largest first, so that the rest is done meanwhile.
