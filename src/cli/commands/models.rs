@@ -1,7 +1,7 @@
 //! `undertone models`: what the cache holds, and what goes in and out of it.
 
 use crate::cli::misuse;
-use crate::cli::model::{Bars, Place, hub, id, place};
+use crate::cli::model::{Bars, Place, folder, hub, id, place};
 use anyhow::Context;
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 use undertone::bundle::{Bundle, Head, Storage};
 use undertone::head::Activation;
-use undertone::hub::{CachedModel, CachedRevision};
+use undertone::hub::{CachedModel, CachedRevision, HubError};
 
 /// Fetch models of the Hugging Face hub, and look after those that are there
 ///
@@ -207,10 +207,9 @@ impl Kind {
             text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
         };
         let (config, description) = (json("config.json"), json("undertone.json"));
-        let architecture = config["architectures"][0].as_str().or(config["model_type"].as_str());
         let heads = description["heads"].as_array().into_iter().flatten();
         let heads = heads.filter_map(|head| head["name"].as_str()).map(str::to_owned).collect();
-        Self { architecture: architecture.map(str::to_owned), heads }
+        Self { architecture: architecture(&config), heads }
     }
 
     fn told(self) -> String {
@@ -218,29 +217,39 @@ impl Kind {
     }
 }
 
-/// A model that is there already, and where.
-fn present(model: &Path) -> anyhow::Result<(Bundle, Option<PathBuf>)> {
+/// What `config.json` calls the network: the class that wrote it, else the family.
+fn architecture(config: &Value) -> Option<String> {
+    config["architectures"][0].as_str().or(config["model_type"].as_str()).map(str::to_owned)
+}
+
+/// A model and its folder, which `find` finds; the one inside the program has none.
+fn opened(
+    model: &Path,
+    find: impl FnOnce(&Path) -> anyhow::Result<PathBuf>,
+) -> anyhow::Result<(Bundle, Option<PathBuf>)> {
     if model.as_os_str() == DEFAULT && !model.exists() {
         return Ok((Bundle::embedded()?, None));
     }
-    let folder = match place(model)? {
-        Place::Folder(folder) => folder,
+    let folder = find(model)?;
+    Ok((Bundle::open(&folder)?, Some(folder)))
+}
+
+/// The folder of a model that is there already: nothing is fetched.
+fn present(model: &Path) -> anyhow::Result<PathBuf> {
+    match place(model)? {
+        Place::Folder(folder) => Ok(folder),
         Place::Hub(id) => {
             let hub = hub()?;
             let found = hub.cache().find(&id).map(|snapshot| snapshot.folder);
             let cache = hub.cache().root().to_owned();
-            found.ok_or_else(|| undertone::hub::HubError::NotCached { id: id.to_string(), cache })?
+            Ok(found.ok_or_else(|| HubError::NotCached { id: id.to_string(), cache })?)
         }
-    };
-    Ok((Bundle::open(&folder)?, Some(folder)))
+    }
 }
 
 fn show(model: &Path, form: Form) -> anyhow::Result<()> {
-    let (bundle, folder) = present(model)?;
-    let architecture = match &folder {
-        Some(folder) => Kind::of(folder).architecture,
-        None => Some("BertModel".into()),
-    };
+    let (bundle, folder) = opened(model, present)?;
+    let architecture = serde_json::from_slice(bundle.config_json()).ok().and_then(|json| architecture(&json));
     let parameters: usize = bundle.weights.tensors().values().map(|tensor| tensor.elem_count()).sum();
     let licence = match &folder {
         Some(folder) => {
@@ -370,13 +379,7 @@ fn remove(text: &str, dry_run: bool) -> anyhow::Result<()> {
 
 fn quantize(model: &Path, output: &Path) -> anyhow::Result<()> {
     refuse_full(output)?;
-    let (bundle, folder) = match place(model) {
-        Ok(Place::Hub(_)) if model.as_os_str() != DEFAULT => {
-            let folder = crate::cli::model::folder(model)?;
-            (Bundle::open(&folder)?, Some(folder))
-        }
-        _ => present(model)?,
-    };
+    let (bundle, folder) = opened(model, folder)?;
     bundle.save(output, Storage::Int8)?;
     // The card, with the licence, goes where the weights go.
     if let Some(card) = folder.map(|folder| folder.join("README.md")).filter(|card| card.exists()) {
