@@ -18,10 +18,10 @@ pub(crate) fn root() -> &'static Path {
 }
 
 /// A model with three sentence labels and no entities, and one the other way round.
-fn sentence_model() -> PathBuf {
+pub(crate) fn sentence_model() -> PathBuf {
     root().join("tests/fixtures/bert/sequence")
 }
-fn token_model() -> PathBuf {
+pub(crate) fn token_model() -> PathBuf {
     root().join("tests/fixtures/bert/token")
 }
 

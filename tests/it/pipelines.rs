@@ -1,8 +1,9 @@
 //! The answers of Hugging Face `transformers`' pipelines, by the numbers of `scripts/golden_pipelines.py`.
 
+use crate::cli::root;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use undertone::bundle::Bundle;
 use undertone::engine::{Aggregation, Engine, Input, Tasks, ZeroShot};
 use undertone::text::{OffsetUnit, Offsets};
@@ -32,7 +33,7 @@ struct Family {
 type Found = (String, usize, usize, f32);
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+    root().join("tests/fixtures")
 }
 
 fn golden() -> Golden {

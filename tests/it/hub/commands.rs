@@ -1,6 +1,6 @@
 use super::server::{COMMIT, Fault, OLDER, Server, git_sha1, sha256};
-use super::{sentence_model, token_model, tree};
-use crate::cli::{records, root, succeeds, undertone};
+use super::tree;
+use crate::cli::{records, root, sentence_model, succeeds, token_model, undertone};
 use assert_cmd::Command;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;

@@ -4,18 +4,9 @@ mod commands;
 mod pull;
 mod server;
 
-use crate::cli::root;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use undertone::hub::{Hub, ModelId, Proxies, Settings};
-
-/// A model of 70 KB that knows entities, and one with sentence labels.
-fn token_model() -> PathBuf {
-    root().join("tests/fixtures/bert/token")
-}
-fn sentence_model() -> PathBuf {
-    root().join("tests/fixtures/bert/sequence")
-}
 
 fn id(text: &str) -> ModelId {
     text.parse().unwrap()

@@ -1,5 +1,6 @@
 use super::server::{COMMIT, Fault, OLDER, Server, git_sha1, sha256};
-use super::{hub, id, root, settings, token_model, tree};
+use super::{hub, id, settings, tree};
+use crate::cli::{root, token_model};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
