@@ -64,6 +64,70 @@ pub struct TokenTask {
     pub transform: bool,
 }
 
+impl Head {
+    /// Its name, under which its tensors are.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Sentence(task) => &task.name,
+            Self::Token(task) => &task.name,
+        }
+    }
+
+    /// True if the two are of one kind.
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// Whether training can go on from this head's tensors to make `next`: the same labels in the same order, worked out in the
+    /// same way.
+    ///
+    /// # Errors
+    /// With what differs.
+    pub fn check_continues_as(&self, next: &Self) -> Result<(), String> {
+        let differ = |what: &str, ours: &str, theirs: &str| {
+            Err(format!("it {what} {ours}, and {theirs} is asked for"))
+        };
+        let listed = |head: &Self| head.labels().join(", ");
+        if self.labels() != next.labels() {
+            return differ("answers", &listed(self), &listed(next));
+        }
+        match (self, next) {
+            (Self::Sentence(ours), Self::Sentence(theirs)) if ours.pooling != theirs.pooling => differ(
+                "pools by",
+                &format!("`{}`", ours.pooling.name()),
+                &format!("`pooling = \"{}\"`", theirs.pooling.name()),
+            ),
+            (Self::Sentence(ours), Self::Sentence(theirs)) if ours.activation != theirs.activation => {
+                let told = |activation| match activation {
+                    Activation::Softmax => "exactly one label",
+                    Activation::Sigmoid => "none, one or several labels",
+                };
+                differ("gives", told(ours.activation), told(theirs.activation))
+            }
+            _ if self.has_transform() != next.has_transform() => {
+                Err("it has another layer before its classifier".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a dense layer, GELU and a norm stand before its classifier.
+    pub fn has_transform(&self) -> bool {
+        match self {
+            Self::Sentence(task) => task.transform,
+            Self::Token(task) => task.transform,
+        }
+    }
+
+    /// Its labels or tags, in the order of the logits.
+    pub fn labels(&self) -> &[String] {
+        match self {
+            Self::Sentence(task) => &task.labels,
+            Self::Token(task) => &task.labels,
+        }
+    }
+}
+
 impl Description {
     /// The version this crate writes and reads.
     pub const FORMAT: u32 = 1;
@@ -85,9 +149,10 @@ impl Description {
     fn check(&self) -> Result<(), String> {
         let (mut sentence, mut token) = (None, None);
         for head in &self.heads {
-            let (kind, earlier, name, labels) = match head {
-                Head::Sentence(task) => ("sentence", &mut sentence, &task.name, &task.labels),
-                Head::Token(task) => ("token", &mut token, &task.name, &task.labels),
+            let (name, labels) = (head.name(), head.labels());
+            let (kind, earlier) = match head {
+                Head::Sentence(_) => ("sentence", &mut sentence),
+                Head::Token(_) => ("token", &mut token),
             };
             if let Some(earlier) = earlier.replace(name) {
                 return Err(format!(
@@ -156,11 +221,15 @@ impl Description {
             })],
             _ => Vec::new(),
         };
-        let max_tokens = Some(config.max_tokens());
-        let description =
-            Self { format: Self::FORMAT, casing_classes: 0, max_tokens, heads: head, training: None };
+        let description = Self { heads: head, ..Self::headless(config) };
         description.check()?;
         Ok(description)
+    }
+
+    /// An HF checkpoint without a head.
+    pub(super) fn headless(config: &EncoderConfig) -> Self {
+        let max_tokens = Some(config.max_tokens());
+        Self { format: Self::FORMAT, casing_classes: 0, max_tokens, heads: Vec::new(), training: None }
     }
 
     /// The sentence head, if there is one.

@@ -6,6 +6,7 @@
 mod checkpoint;
 mod default;
 mod description;
+mod export;
 mod names;
 mod network;
 mod save;
@@ -104,6 +105,14 @@ pub enum BundleError {
         /// The file that was found.
         path: PathBuf,
     },
+    /// `transformers` has no class that computes what a head does.
+    #[error("head `{head}` cannot be exported: {reason}")]
+    Export {
+        /// The head.
+        head: String,
+        /// Why.
+        reason: String,
+    },
     /// The parts do not fit each other.
     #[error(
         "the parts of {path} do not belong together: {reason}\n\nhint: these files may come from different training runs; fetch or copy the folder again as a whole"
@@ -122,6 +131,18 @@ impl Bundle {
     /// # Errors
     /// If a file is missing or damaged, or the files do not fit each other.
     pub fn open(folder: &Path) -> Result<Self, BundleError> {
+        Self::open_with(folder, true)
+    }
+
+    /// Opens a bundle folder without its heads, whether they are sound or not, to put new ones on its encoder.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, or the files do not fit each other.
+    pub fn open_encoder(folder: &Path) -> Result<Self, BundleError> {
+        Self::open_with(folder, false)
+    }
+
+    fn open_with(folder: &Path, heads: bool) -> Result<Self, BundleError> {
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read(&path).map_err(|source| BundleError::File { path, source })
@@ -139,7 +160,7 @@ impl Bundle {
         };
         let description = optional("undertone.json")?;
         let tensors = Checkpoint::find(folder)?.tensors()?;
-        Self::assemble(folder, files, description.as_deref(), tensors)
+        Self::assemble(folder, files, description.as_deref(), tensors, heads)
     }
 
     /// The default bundle, embedded in the library.
@@ -155,7 +176,7 @@ impl Bundle {
         let folder = Path::new("the embedded default");
         let tensors = read_safetensors(default::WEIGHTS)
             .map_err(|reason| BundleError::Weights { path: folder.to_owned(), reason })?;
-        Self::assemble(folder, files, Some(default::DESCRIPTION), tensors)
+        Self::assemble(folder, files, Some(default::DESCRIPTION), tensors, true)
     }
 
     /// SHA-256, in hexadecimal, of the weights that [`Bundle::open`] reads from a folder (several files one after the other, in
@@ -175,17 +196,22 @@ impl Bundle {
         files: Files,
         description: Option<&[u8]>,
         tensors: BTreeMap<String, Tensor>,
+        heads: bool,
     ) -> Result<Self, BundleError> {
         let config = EncoderConfig::parse(&files.config)
             .map_err(|source| BundleError::Config { path: folder.join("config.json"), source })?;
         let tokenizer = Tokenizer::parse(&files.tokenizer, files.tokenizer_config.as_deref())
             .map_err(|source| BundleError::Tokenizer { path: folder.to_owned(), source })?;
-        let description = match description {
+        let mut description = match description {
+            None if !heads => Description::headless(&config),
             Some(json) => Description::parse(json)
                 .map_err(|reason| BundleError::Description { path: folder.join("undertone.json"), reason })?,
             None => Description::from_hugging_face(&files.config, &config)
                 .map_err(|reason| BundleError::Description { path: folder.join("config.json"), reason })?,
         };
+        if !heads {
+            description.heads.clear();
+        }
         let weights = Weights::of_checkpoint(tensors, config.family).with_head_names(&description);
         let bundle = Self { config, tokenizer, description, weights, files };
         bundle.check().map_err(|reason| BundleError::Mismatch { path: folder.to_owned(), reason })?;

@@ -1,6 +1,6 @@
 //! Names of tensors: those of Hugging Face checkpoints to this crate's, which are BERT's.
 
-use super::Network;
+use super::{Head, Network};
 use crate::encoder::Family;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
@@ -122,6 +122,45 @@ fn our_name(name: &str, family: Family) -> String {
         return format!("{}.{ours}", Network::ENCODER);
     }
     ours
+}
+
+/// The name that a tensor of ours has in the HF checkpoint of a model with this head alone; `None` for what does not belong there.
+pub(super) fn their_name(ours: &str, family: Family, head: &Head) -> Option<String> {
+    let head_prefix = format!("{}.", Network::head_prefix(head.name()));
+    if let Some(name) = ours.strip_prefix(&head_prefix) {
+        return Some(match (name.split_once('.')?, family) {
+            (("transform", rest), _) => format!("head.{rest}"),
+            (("pooler", rest), Family::Bert) => format!("bert.pooler.dense.{rest}"),
+            (("pooler", rest), Family::Albert) => format!("albert.pooler.{rest}"),
+            (("pooler", rest), Family::DebertaV2) => format!("pooler.dense.{rest}"),
+            (("pooler", rest), Family::DistilBert) => format!("pre_classifier.{rest}"),
+            (("pooler", rest), _) => format!("classifier.dense.{rest}"),
+            (("classifier", rest), Family::Roberta | Family::Electra | Family::MpNet)
+                if matches!(head, Head::Sentence(_)) =>
+            {
+                format!("classifier.out_proj.{rest}")
+            }
+            _ => name.to_owned(),
+        });
+    }
+    let name = ours.strip_prefix(Network::ENCODER)?.strip_prefix('.')?;
+    let found = differences(family).iter().filter(|(_, ours)| name.contains(ours));
+    let name = match found.max_by_key(|(_, ours)| ours.len()) {
+        Some((theirs, ours)) => name.replacen(ours, theirs, 1),
+        None => name.to_owned(),
+    };
+    let name = match name.strip_prefix("encoder.layer.") {
+        Some(rest) if family == Family::Albert => {
+            let (group, rest) = rest.split_once('.')?;
+            format!("{}{group}.albert_layers.0.{rest}", layers(family))
+        }
+        Some(rest) => format!("{}{rest}", layers(family)),
+        None => match name.strip_prefix("encoder.final_norm.") {
+            Some(rest) => format!("final_norm.{rest}"),
+            None => name,
+        },
+    };
+    Some(format!("{}{name}", family.prefix()))
 }
 
 #[cfg(test)]

@@ -75,11 +75,8 @@ impl Network {
             tensors.push((name, vec![description.casing_classes, config.embedding_size]));
         }
         for head in &description.heads {
-            let (name, labels) = match head {
-                Head::Sentence(task) => (&task.name, task.labels.len()),
-                Head::Token(task) => (&task.name, task.labels.len()),
-            };
-            let prefix = Self::head_prefix(name);
+            let labels = head.labels().len();
+            let prefix = Self::head_prefix(head.name());
             if matches!(head, Head::Sentence(task) if task.pooling.has_dense()) {
                 tensors.push((format!("{prefix}.pooler.weight"), vec![width, width]));
                 tensors.push((format!("{prefix}.pooler.bias"), vec![width]));

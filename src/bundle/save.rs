@@ -85,7 +85,7 @@ fn int8_rows(values: &[f32], columns: usize) -> (Vec<u8>, Vec<f32>) {
     (ints, scales)
 }
 
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), BundleError> {
+pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), BundleError> {
     let path = folder.join(name);
     let result = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
         std::io::Write::write_all(&mut file, bytes)?;

@@ -1,6 +1,6 @@
 use super::checkpoint::is_buffer;
 use super::names::under_our_names;
-use super::{Description, Head, Network};
+use super::{Description, Network};
 use crate::encoder::Family;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -24,12 +24,8 @@ impl Weights {
 
     /// Puts the bare `classifier.*` (and `transform.*`) of an HF checkpoint below the head that its architecture names.
     pub(super) fn with_head_names(self, description: &Description) -> Self {
-        let head = match description.heads.first() {
-            Some(Head::Sentence(task)) => &task.name,
-            Some(Head::Token(task)) => &task.name,
-            None => return self,
-        };
-        let prefix = Network::head_prefix(head);
+        let Some(head) = description.heads.first() else { return self };
+        let prefix = Network::head_prefix(head.name());
         let bare = |name: &str| ["classifier.", "transform."].iter().any(|part| name.starts_with(part));
         let renamed = |name: String| if bare(&name) { format!("{prefix}.{name}") } else { name };
         Self(self.0.into_iter().map(|(name, tensor)| (renamed(name), tensor)).collect())

@@ -34,6 +34,17 @@ impl Pooling {
         }
     }
 
+    /// As descriptions and settings files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Pooler => "pooler",
+            Self::PoolerGelu => "pooler-gelu",
+            Self::PoolerRelu => "pooler-relu",
+            Self::First => "first",
+        }
+    }
+
     /// True if a dense layer belongs to it.
     pub fn has_dense(self) -> bool {
         !matches!(self, Self::Mean | Self::First)
@@ -76,6 +87,14 @@ mod tests {
         let pooled = mean_pool(&states, &mask)?.to_vec2::<f32>()?;
         assert_eq!(pooled, [[2.0, 3.0], [5.0, 6.0], [0.0, 0.0]]);
         Ok(())
+    }
+
+    #[test]
+    fn a_name_is_what_is_written() {
+        use Pooling::{First, Mean, Pooler, PoolerGelu, PoolerRelu};
+        for pooling in [Mean, Pooler, PoolerGelu, PoolerRelu, First] {
+            assert_eq!(serde_json::to_value(pooling).unwrap(), pooling.name());
+        }
     }
 
     #[test]

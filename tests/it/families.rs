@@ -1,8 +1,10 @@
 //! Parity with Hugging Face `transformers` for the relatives of BERT, by the numbers of `scripts/golden_families.py`.
 
 use crate::golden::assert_close;
-use candle_core::Device;
+use candle_core::{DType, Device};
+use safetensors::SafeTensors;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use undertone::bundle::Bundle;
 use undertone::encoder::{Pass, Sequences};
@@ -92,6 +94,39 @@ fn logits_of_both_heads_are_those_of_transformers() {
                 let alone = logits(&folder, &[&sentence.ids], token).remove(0);
                 assert_close(&ours, &alone, COMPANY, &what);
             }
+        }
+    }
+}
+
+/// Tensors of a safetensors file by name, as bytes.
+fn tensors(folder: &Path) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+    let file = std::fs::read(folder.join("model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&file).unwrap();
+    let named =
+        tensors.iter().map(|(name, view)| (name.to_owned(), (view.shape().to_vec(), view.data().to_vec())));
+    named.collect()
+}
+
+#[test]
+fn an_exported_head_has_the_tensors_and_names_of_save_pretrained() {
+    for family in FAMILIES {
+        for (kind, head, class) in
+            [("sequence", "sequence", "SequenceClassification"), ("token", "token", "TokenClassification")]
+        {
+            let output = tempfile::tempdir().unwrap();
+            Bundle::open(&folder(family).join(kind))
+                .unwrap()
+                .export(output.path(), head, DType::F32)
+                .unwrap();
+            let (ours, theirs) = (tensors(output.path()), tensors(&folder(family).join(kind)));
+            assert_eq!(ours, theirs, "{family}, {kind}");
+            let config = |folder: &Path| -> serde_json::Value {
+                serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap()
+            };
+            let (ours, theirs) = (config(output.path()), config(&folder(family).join(kind)));
+            assert_eq!(ours["architectures"], theirs["architectures"]);
+            assert!(ours["architectures"][0].as_str().unwrap().ends_with(class));
+            assert_eq!(ours["id2label"], theirs["id2label"]);
         }
     }
 }

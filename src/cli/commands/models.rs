@@ -3,6 +3,7 @@
 use crate::cli::misuse;
 use crate::cli::model::{Bars, Place, folder, hub, id, place};
 use anyhow::Context;
+use candle_core::DType;
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
@@ -72,6 +73,25 @@ enum ModelsCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Write one head of a model with its encoder as a folder that Python's `transformers` loads
+    ///
+    /// `AutoModelForSequenceClassification` or `AutoModelForTokenClassification` gives the same probabilities there. What no class of
+    /// `transformers` computes is refused: a casing embedding, or another pooling than the class has.
+    #[command(after_help = "Example:  undertone models export models/mine models/mine-hf --task stance")]
+    Export {
+        /// Model: a folder, an id of the hub, or `default`
+        #[arg(value_name = "MODEL")]
+        model: PathBuf,
+        /// Folder for the result; must be new or empty
+        #[arg(value_name = "OUTPUT")]
+        output: PathBuf,
+        /// Name of the head, as `models show` tells it [default: the only one]
+        #[arg(long, value_name = "HEAD")]
+        task: Option<String>,
+        /// Type of the weights
+        #[arg(long, value_enum, default_value_t = FloatType::F32)]
+        dtype: FloatType,
+    },
     /// Write a model with its matrices as int8, in a quarter of the space
     #[command(after_help = "Example:  undertone models quantize dslim/bert-base-NER models/ner-int8")]
     Quantize {
@@ -82,6 +102,16 @@ enum ModelsCommand {
         #[arg(value_name = "OUTPUT")]
         output: PathBuf,
     },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum FloatType {
+    /// Full precision
+    F32,
+    /// Half the size; fails if a weight is too large for it
+    F16,
+    /// Half the size, less exact
+    Bf16,
 }
 
 #[derive(clap::Args)]
@@ -116,6 +146,7 @@ pub(crate) fn run(args: ModelsArgs) -> anyhow::Result<ExitCode> {
         ModelsCommand::Show { model, format } => show(&model, format.resolve()),
         ModelsCommand::Verify { id, format } => return verify(id.as_deref(), format.resolve()),
         ModelsCommand::Remove { id, dry_run } => remove(&id, dry_run),
+        ModelsCommand::Export { model, output, task, dtype } => export(&model, &output, task, dtype),
         ModelsCommand::Quantize { model, output } => quantize(&model, &output),
     };
     done.map(|()| ExitCode::SUCCESS)
@@ -377,11 +408,49 @@ fn remove(text: &str, dry_run: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn export(model: &Path, output: &Path, task: Option<String>, dtype: FloatType) -> anyhow::Result<()> {
+    refuse_full(output)?;
+    let (bundle, folder) = opened(model, folder)?;
+    let names: Vec<&str> = bundle.description.heads.iter().map(Head::name).collect();
+    let task = match (task, &names[..]) {
+        (Some(task), names) if names.contains(&task.as_str()) => task,
+        (None, [only]) => (*only).to_owned(),
+        (_, []) => return Err(misuse("the model has no head: it is an encoder as it stands")),
+        (_, names) => {
+            return Err(misuse(format!(
+                "name one of the model's heads: `--task {}`",
+                names.join("` or `--task ")
+            )));
+        }
+    };
+    let dtype = match dtype {
+        FloatType::F32 => DType::F32,
+        FloatType::F16 => DType::F16,
+        FloatType::Bf16 => DType::BF16,
+    };
+    bundle.export(output, &task, dtype)?;
+    if let Some(sentence) = bundle.description.sentence().filter(|s| s.name == task)
+        && sentence.thresholds.iter().any(|&threshold| threshold != 0.5)
+    {
+        let labels = sentence.labels.iter().zip(&sentence.thresholds);
+        let labels: Vec<String> = labels.map(|(label, t)| format!("{label} from {t:.2}")).collect();
+        anstream::eprintln!(
+            "note: `transformers` knows no thresholds; decide yourself: {}",
+            labels.join(", ")
+        );
+    }
+    written(output, folder.as_deref())
+}
+
 fn quantize(model: &Path, output: &Path) -> anyhow::Result<()> {
     refuse_full(output)?;
     let (bundle, folder) = opened(model, folder)?;
     bundle.save(output, Storage::Int8)?;
-    // The card, with the licence, goes where the weights go.
+    written(output, folder.as_deref())
+}
+
+/// Puts the card of the model in `folder`, with the licence, beside weights made of it, and tells where those are.
+fn written(output: &Path, folder: Option<&Path>) -> anyhow::Result<()> {
     if let Some(card) = folder.map(|folder| folder.join("README.md")).filter(|card| card.exists()) {
         std::fs::copy(&card, output.join("README.md")).with_context(|| card.display().to_string())?;
     }
