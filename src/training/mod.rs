@@ -36,6 +36,14 @@ pub enum TrainingError {
         /// What it may be.
         expected: &'static str,
     },
+    /// The base model has a head of the kind that is to be trained, and the two differ.
+    #[error("head `{head}` of the base model cannot be trained on: {reason}")]
+    ForeignHead {
+        /// Its name.
+        head: String,
+        /// In what they differ.
+        reason: String,
+    },
     /// A gold label that the head has not.
     #[error("\"{label}\" is not a label of the {head} head, which knows {known}")]
     UnknownLabel {

@@ -1,20 +1,34 @@
+use super::TrainingError;
 use super::batches::Stream;
 use crate::bundle::{Bundle, Description, Network, Weights};
 use crate::encoder::Encoder;
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, HashMap};
 
-/// Weights to start from: the encoder of `base`, and new tensors for the heads and the casing embedding of `description`
-/// where `base` has none of the right shape. A pooler is taken from a head of another name if need be: HF checkpoints have
-/// one that belongs to no head of ours.
+/// Weights to start from: the encoder of `base`, its head for every head of `description` of the same kind, and new tensors for
+/// heads that it has not ([`Bundle::open_encoder`] opens one that has none) and for the casing embedding. A pooler is taken from
+/// anywhere if need be: HF checkpoints have one that belongs to no head.
 ///
 /// New matrices are normal with the configuration's `initializer_range`, new biases 0, as in HF; the casing embedding
 /// starts at 0, so that the encoder starts as it was.
 ///
 /// # Errors
-/// If the tensor library fails.
-pub fn initial_weights(base: &Bundle, description: &Description, seed: u64) -> Result<Weights> {
+/// If a head of `base` is not what `description` says of the head of its kind, or the tensor library fails.
+pub fn initial_weights(
+    base: &Bundle,
+    description: &Description,
+    seed: u64,
+) -> Result<Weights, TrainingError> {
+    let mut continued: Vec<(String, String)> = Vec::new();
+    for head in &description.heads {
+        if let Some(known) = base.description.heads.iter().find(|known| known.is_like(head)) {
+            known
+                .check_continues_as(head)
+                .map_err(|reason| TrainingError::ForeignHead { head: known.name().to_owned(), reason })?;
+            continued.push((Network::head_prefix(head.name()), Network::head_prefix(known.name())));
+        }
+    }
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
     for (name, tensor) in base.weights.tensors() {
         if name.starts_with(&format!("{}.", Network::ENCODER)) && !name.ends_with(Encoder::CASING) {
@@ -23,7 +37,10 @@ pub fn initial_weights(base: &Bundle, description: &Description, seed: u64) -> R
     }
     for (number, (name, shape)) in Network::new_tensors(&base.config, description).into_iter().enumerate() {
         let fits = |tensor: &&Tensor| tensor.dims() == shape;
-        let known = base.weights.tensors().get(&name).filter(fits).or_else(|| {
+        let theirs =
+            continued.iter().find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)));
+        let theirs = theirs.or_else(|| name.ends_with(Encoder::CASING).then(|| name.clone()));
+        let known = theirs.and_then(|name| base.weights.tensors().get(&name)).filter(fits).or_else(|| {
             let pooler = &name[name.find(".pooler.")?..];
             let others = base.weights.tensors().iter().filter(|(other, _)| other.ends_with(pooler));
             others.map(|(_, tensor)| tensor).find(fits)
@@ -56,12 +73,12 @@ pub(super) struct Parameter {
 pub(super) struct Parameters(pub(super) Vec<Parameter>);
 
 impl Parameters {
-    pub(super) fn new(weights: &Weights) -> Result<Self> {
+    pub(super) fn new(weights: &Weights) -> candle_core::Result<Self> {
         let parameters = weights.tensors().iter().map(|(name, tensor)| {
             let is_table = name.contains(".embeddings.") && name.ends_with("_embeddings.weight");
             Ok(Parameter { name: name.clone(), var: Var::from_tensor(&tensor.copy()?)?, is_table })
         });
-        Ok(Self(parameters.collect::<Result<_>>()?))
+        Ok(Self(parameters.collect::<candle_core::Result<_>>()?))
     }
 
     /// A builder that hands out the variables themselves, so that gradients reach them.
@@ -77,9 +94,9 @@ impl Parameters {
     }
 
     /// A copy of the values as they are now.
-    pub(super) fn snapshot(&self) -> Result<Weights> {
+    pub(super) fn snapshot(&self) -> candle_core::Result<Weights> {
         let tensors = self.0.iter().map(|p| Ok((p.name.clone(), p.var.as_detached_tensor().copy()?)));
-        Ok(Weights::from_tensors(tensors.collect::<Result<_>>()?))
+        Ok(Weights::from_tensors(tensors.collect::<candle_core::Result<_>>()?))
     }
 }
 
@@ -99,11 +116,42 @@ mod tests {
         tensors.insert("heads.sequence.pooler.bias".into(), full(0.5, &[width + 1]));
         let mut description = base.description.clone();
         description.sentence_mut().expect("a sentence head").pooling = Pooling::Pooler;
-        let base = base.with(base.description.clone(), Weights::from_tensors(tensors));
+        let mut base = base.with(base.description.clone(), Weights::from_tensors(tensors));
+        base.description.heads.clear();
         let weights = initial_weights(&base, &description, 1).unwrap();
         let values = |name: &str| weights.tensors()[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(values("heads.stance.pooler.weight"), vec![0.25; width * width]);
         assert_eq!(values("heads.stance.pooler.bias"), vec![0.0; width], "of another shape, so new");
         assert!(!weights.tensors().contains_key("heads.sequence.pooler.weight"));
+    }
+
+    #[test]
+    fn a_head_is_trained_on_under_its_new_name_or_begun_anew() {
+        let base = tiny_bundle();
+        let mut description = base.description.clone();
+        description.sentence_mut().expect("a sentence head").name = "tone".into();
+        let values = |base: &Bundle, name: &str| {
+            let weights = initial_weights(base, &description, 1).unwrap();
+            weights.tensors()[name].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let theirs = base.weights.tensors()["heads.stance.classifier.weight"].flatten_all().unwrap();
+        let theirs = theirs.to_vec1::<f32>().unwrap();
+        assert_eq!(values(&base, "heads.tone.classifier.weight"), theirs);
+        let mut headless = base.clone();
+        headless.description.heads.clear();
+        assert_ne!(values(&headless, "heads.tone.classifier.weight"), theirs);
+    }
+
+    #[test]
+    fn a_head_of_other_labels_is_never_replaced_unasked() {
+        let base = tiny_bundle();
+        let mut description = base.description.clone();
+        description.sentence_mut().expect("a sentence head").labels.swap(0, 1);
+        let error = initial_weights(&base, &description, 1).unwrap_err().to_string();
+        assert!(error.contains("head `stance`") && error.contains("reassurance, condemnation"), "{error}");
+        let mut description = base.description.clone();
+        description.sentence_mut().expect("a sentence head").pooling = Pooling::First;
+        let error = initial_weights(&base, &description, 1).unwrap_err().to_string();
+        assert!(error.contains("pools by `mean`"), "{error}");
     }
 }

@@ -37,6 +37,9 @@ pub(crate) struct TrainArgs {
     /// Hugging Face hub
     #[arg(short, long, value_name = "MODEL")]
     base: Option<PathBuf>,
+    /// Begin with new heads, whatever heads the base model has
+    #[arg(long)]
+    new_head: bool,
     /// Number that all chance is drawn from
     #[arg(long)]
     seed: Option<u64>,
@@ -71,8 +74,14 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     let (mut train, train_files) = load_all(&recipe.train, limit, &recipe)?;
     let (dev, dev_files) = load_all(&recipe.dev, None, &recipe)?;
     let base_folder = model::folder(&recipe.base)?;
-    let base = Bundle::open(&base_folder)?;
-    let weights = initial_weights(&base, &description, recipe.training.seed)?;
+    let base =
+        if recipe.new_head { Bundle::open_encoder(&base_folder)? } else { Bundle::open(&base_folder)? };
+    let weights = initial_weights(&base, &description, recipe.training.seed).map_err(|error| match error {
+        TrainingError::ForeignHead { .. } => misuse(format!(
+            "{error}\n\nhint: to begin with new heads give --new-head, or `new_head = true` in the settings file"
+        )),
+        error => error.into(),
+    })?;
     let bundle = base.with(description, weights);
     if !recipe.training.precision.is_fast() {
         eprintln!("note: this CPU has no bf16 products; training runs in f32");
@@ -180,6 +189,7 @@ fn resolve(args: TrainArgs) -> anyhow::Result<Settings> {
         config,
         output,
         base,
+        new_head,
         seed,
         epochs,
         learning_rate,
@@ -195,6 +205,7 @@ fn resolve(args: TrainArgs) -> anyhow::Result<Settings> {
     recipe.leave_out = leave_out.or(recipe.leave_out);
     recipe.output = output.or(recipe.output);
     recipe.base = base.unwrap_or(recipe.base);
+    recipe.new_head |= new_head;
     let training = &mut recipe.training;
     training.seed = seed.unwrap_or(training.seed);
     training.epochs = epochs.unwrap_or(training.epochs);
