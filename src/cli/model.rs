@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
+use undertone::engine::{DeviceChoice, Engine};
 use undertone::hub::{Hub, HubError, ModelId, Planned, Progress, Settings};
 
 /// The folder that a `--model` means: itself if it is there, else that of a model of the hub, fetched if need be.
@@ -25,6 +26,12 @@ pub(crate) fn folder(model: &Path) -> anyhow::Result<PathBuf> {
 /// The folder of a `--model` that may be left out.
 pub(crate) fn optional_folder(model: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     model.map(folder).transpose()
+}
+
+/// The engine on the device that was asked for.
+pub(crate) fn on_device(engine: Engine, device: DeviceChoice) -> anyhow::Result<Engine> {
+    let device = device.open().map_err(|error| misuse(error.to_string()))?;
+    if device.is_cpu() { Ok(engine) } else { Ok(engine.on_device(device)?) }
 }
 
 /// Where a model is, by what it is called.

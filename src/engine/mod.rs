@@ -1,6 +1,7 @@
 //! Text in, predictions out: a bundle ready to answer.
 
 mod aggregation;
+mod device;
 mod entities;
 mod schedule;
 mod zero_shot;
@@ -8,6 +9,7 @@ mod zero_shot;
 pub use crate::kernels::threads::keep_operations_on_the_calling_thread;
 pub use crate::labels::Prediction;
 pub use aggregation::Aggregation;
+pub use device::DeviceChoice;
 pub use zero_shot::ZeroShot;
 
 use crate::bundle::{Bundle, BundleError, Network};
@@ -65,6 +67,14 @@ pub enum EngineError {
     /// The tensor library failed.
     #[error("the encoder failed: {0}")]
     Tensor(#[from] candle_core::Error),
+    /// A device cannot be used.
+    #[error("device {device} cannot be used: {reason}")]
+    Device {
+        /// Its name.
+        device: String,
+        /// Why.
+        reason: String,
+    },
     /// The encoder gave a logit that is NaN or infinite, from which nothing can be concluded.
     #[error("the {head} head gives logits that are no finite numbers; the model's weights are damaged")]
     NotFinite {
@@ -144,6 +154,15 @@ impl Engine {
         Ok(Self { bundle, network, device, tag_set, threads, precision, aggregation, zero_shot: None })
     }
 
+    /// The same engine with its network on another device. A GPU is given one batch after the other.
+    ///
+    /// # Errors
+    /// If the device has no room for the weights.
+    pub fn on_device(self, device: Device) -> Result<Self, EngineError> {
+        let network = self.bundle.network(&device)?;
+        Ok(Self { network, device, ..self })
+    }
+
     /// The same engine on another number of threads, at least one. Answers do not depend on it.
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
@@ -157,6 +176,13 @@ impl Engine {
     /// The same engine with another way from pieces to entities.
     pub fn with_aggregation(self, aggregation: Aggregation) -> Self {
         Self { aggregation, ..self }
+    }
+
+    /// The same engine taking special tokens that are written out in a text for those tokens
+    /// ([`Tokenizer::reading_special_tokens`](crate::tokens::Tokenizer::reading_special_tokens)).
+    pub fn reading_special_tokens(mut self) -> Self {
+        self.bundle.tokenizer = self.bundle.tokenizer.reading_special_tokens();
+        self
     }
 
     /// The same engine asked for other labels than its model's, which must be those of natural-language inference: one of them
@@ -225,7 +251,8 @@ impl Engine {
         };
         let lengths: Vec<usize> = rows.iter().map(|row| row.read.len() + behind(row)).collect();
         let batches = schedule::batches(&lengths);
-        let answers = schedule::parallel(batches.len(), self.threads, |b| {
+        let workers = if self.device.is_cpu() { self.threads } else { 1 };
+        let answers = schedule::parallel(batches.len(), workers, |b| {
             let batch: Vec<_> = batches[b].iter().map(|&row| rows[row].clone()).collect();
             self.encode(&prepared, &batch, tasks)
         })?;
@@ -315,10 +342,17 @@ impl Engine {
     }
 
     fn conclude(&self, prepared: &Prepared, answers: &[Answer], tasks: Tasks) -> Prediction {
-        if let Some(hypotheses) = &self.zero_shot {
-            return hypotheses.conclude(answers);
+        let ids = &prepared.pieces.ids;
+        let unknown = self.bundle.tokenizer.unknown();
+        let mut prediction = match &self.zero_shot {
+            Some(hypotheses) => hypotheses.conclude(answers),
+            None => Prediction::default(),
+        };
+        prediction.tokens = ids.len();
+        prediction.unknown_tokens = ids.iter().filter(|&&id| Some(id) == unknown).count();
+        if self.zero_shot.is_some() {
+            return prediction;
         }
-        let mut prediction = Prediction::default();
         if let Some(task) = self.bundle.description.sentence().filter(|_| tasks.classify()) {
             prediction.logits = (0..task.labels.len())
                 .map(|label| answers.iter().map(|a| a.sentence[label]).fold(f32::NEG_INFINITY, f32::max))

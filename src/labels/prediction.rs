@@ -13,4 +13,8 @@ pub struct Prediction {
     pub entities: Option<Vec<Entity>>,
     /// One BIO tag per word, in the order of the words given (or of the engine's own); empty if the token head did not run.
     pub tags: Vec<String>,
+    /// Tokens of the sentence, special ones not counted.
+    pub tokens: usize,
+    /// Those of them that the model's vocabulary lacks (`[UNK]`).
+    pub unknown_tokens: usize,
 }

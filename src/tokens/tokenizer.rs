@@ -1,5 +1,6 @@
 use crate::text::Span;
 use serde::Deserialize;
+use tokenizers::NormalizerWrapper;
 
 /// The pieces of one text, without special tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,7 +93,8 @@ impl Tokenizer {
     /// Reads `tokenizer.json` and, where there is one, `tokenizer_config.json`.
     ///
     /// Truncation and padding that the file carries are switched off (callers window and pad), special tokens written
-    /// out in a text stay text, and a BERT normaliser follows `tokenizer_config.json`, as `BertTokenizerFast` has it.
+    /// out in a text stay text (see [`Tokenizer::reading_special_tokens`]), and a BERT normaliser follows
+    /// `tokenizer_config.json`, as `BertTokenizerFast` has it.
     ///
     /// # Errors
     /// If a file is not what its name says.
@@ -128,6 +130,13 @@ impl Tokenizer {
             None => ["[UNK]", "<unk>"].iter().find_map(|token| inner.token_to_id(token)),
         };
         Ok(Self { inner, prefix, suffix, unknown, max_length })
+    }
+
+    /// The same tokenizer taking special tokens that are written out in a text (`[SEP]`, `<s>`) for those tokens, as
+    /// `transformers` does. Whoever writes a text can then part it, and with it its reading.
+    pub fn reading_special_tokens(mut self) -> Self {
+        self.inner.set_encode_special_tokens(false);
+        self
     }
 
     /// Cuts a text into pieces. An empty text has none.
@@ -204,6 +213,28 @@ impl Tokenizer {
     /// Number of ids, added tokens included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// The id that stands for what the vocabulary lacks, if it has one.
+    pub fn unknown(&self) -> Option<u32> {
+        self.unknown
+    }
+
+    /// True if texts are put into lower case before they are looked up in a vocabulary that was made from cased text: one of
+    /// which more than one piece in a hundred has an upper-case letter. Most of those are then out of reach; as a rule
+    /// `do_lower_case` is missing from `tokenizer_config.json` or wrong there.
+    pub fn lowers_a_cased_vocabulary(&self) -> bool {
+        let lowers = match self.inner.get_normalizer() {
+            Some(NormalizerWrapper::BertNormalizer(normalizer)) => normalizer.lowercase,
+            _ => false,
+        };
+        if !lowers {
+            return false;
+        }
+        let vocab = self.inner.get_vocab(false);
+        let named = |piece: &str| piece.starts_with('[') && piece.ends_with(']'); // [CLS], [unused1]
+        let cased = vocab.keys().filter(|piece| !named(piece) && piece.chars().any(char::is_uppercase));
+        cased.count() * 100 > vocab.len()
     }
 
     /// The id of the mask token, if the vocabulary has one.
@@ -290,6 +321,8 @@ mod tests {
     fn a_special_token_written_in_a_text_stays_text() {
         let pieces = tiny().pieces("the [SEP] troops").unwrap();
         assert!(!pieces.ids.contains(&3), "{pieces:?}");
+        let pieces = tiny().reading_special_tokens().pieces("the [SEP] troops").unwrap();
+        assert_eq!(pieces.ids, [5, 3, 6]);
     }
 
     #[test]
@@ -309,6 +342,18 @@ mod tests {
         let slices: Vec<&str> = pieces.spans.iter().map(|s| s.of(text).unwrap()).collect();
         assert_eq!(slices, ["Ána", "Duarte"]);
         assert_eq!(pieces.words, [0, 1]);
+    }
+
+    #[test]
+    fn a_cased_vocabulary_behind_lower_casing_is_noticed() {
+        assert!(!tiny().lowers_a_cased_vocabulary());
+        let (json, _) = super::testing::tiny_tokenizer_json();
+        let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        json["model"]["vocab"]["Troops"] = 1000.into();
+        json["model"]["vocab"]["##S"] = 1001.into();
+        let parse = |config: Option<&[u8]>| Tokenizer::parse(json.to_string().as_bytes(), config).unwrap();
+        assert!(parse(None).lowers_a_cased_vocabulary());
+        assert!(!parse(Some(br#"{"do_lower_case": false}"#)).lowers_a_cased_vocabulary());
     }
 
     #[test]

@@ -350,7 +350,7 @@ fn settings(folder: &Path) -> PathBuf {
     fs::write(&data, (0..60).map(sentence).collect::<String>()).unwrap();
     let path = folder.join("settings.toml");
     let text = format!(
-        "base = {base:?}\nlabels = [\"condemnation\", \"speculation\"]\nstorage = \"f32\"\n\
+        "base = {base:?}\nnew_head = true\nlabels = [\"condemnation\", \"speculation\"]\nstorage = \"f32\"\n\
          [training]\nepochs = 3\nbatch_size = 8\nlearning_rate = 3e-3\nmax_tokens = 32\n\
          [[train]]\npath = {data:?}\n[[dev]]\npath = {data:?}\n",
         base = sentence_model(),
@@ -389,6 +389,118 @@ fn training_is_repeatable_and_its_model_can_be_evaluated_and_used() {
     let mut classify = undertone();
     classify.args(["classify", "-m"]).arg(&one).write_stdin("We condemn the pact.");
     assert_eq!(records(&succeeds(&mut classify))[0]["stance"][0], "condemnation");
+}
+
+#[test]
+fn a_head_of_the_base_model_is_replaced_only_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    change(&settings, "new_head = true\n", "");
+    let output = folder.path().join("model");
+    let hint = contains("LABEL").not().and(contains("--new-head"));
+    train_into(&settings, &output).assert().code(2).stderr(hint.and(contains("head `sequence`")));
+    train_into(&settings, &output).arg("--new-head").assert().success();
+    // A model of ours is trained on with the head that it has.
+    let more = folder.path().join("more");
+    let mut again = train_into(&settings, &more);
+    again.arg("--base").arg(&output).args(["--epochs", "1", "--learning-rate", "1e-9"]).assert().success();
+    let answers = |model: &Path| {
+        let mut classify = undertone();
+        classify.args(["classify", "-m"]).arg(model).write_stdin("We condemn the pact.");
+        records(&succeeds(&mut classify))[0]["stance"].clone()
+    };
+    assert_eq!(answers(&more), answers(&output));
+}
+
+#[test]
+fn a_base_model_without_its_head_is_an_error_but_for_a_new_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("base");
+    fs::create_dir(&base).unwrap();
+    for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
+        fs::copy(sentence_model().join(name), base.join(name)).unwrap();
+    }
+    // One label more than the classifier has rows.
+    let config = fs::read_to_string(base.join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    let labels = config["id2label"].as_object().unwrap().len();
+    config["id2label"][labels.to_string()] = "another".into();
+    fs::write(base.join("config.json"), config.to_string()).unwrap();
+    let settings = settings(folder.path());
+    let output = folder.path().join("model");
+    let mut train = train_into(&settings, &output);
+    train.arg("--base").arg(&base).args(["--epochs", "1"]).assert().success();
+    change(&settings, "new_head = true\n", "");
+    let mut train = train_into(&settings, &folder.path().join("other"));
+    train.arg("--base").arg(&base).assert().failure().stderr(contains("do not belong together"));
+}
+
+#[test]
+fn one_head_is_exported_as_a_folder_that_reads_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("plain");
+    let mut export = undertone();
+    export.args(["models", "export"]).arg(sentence_model()).arg(&output).args(["--dtype", "f32"]);
+    assert!(succeeds(&mut export).contains("plain"));
+    let scores = |model: &Path| {
+        let mut classify = undertone();
+        classify.args(["classify", "-m"]).arg(model).write_stdin(ARTICLE);
+        succeeds(&mut classify)
+    };
+    assert_eq!(scores(&output), scores(&sentence_model()));
+    export.assert().code(2).stderr(contains("is not empty"));
+    let other = folder.path().join("other");
+    let default = |task: &str| {
+        let mut export = undertone();
+        export.args(["models", "export", "default"]).arg(&other).args(["--task", task]);
+        export
+    };
+    default("tone").assert().code(2).stderr(contains("`--task stance` or `--task entities`"));
+    default("stance").assert().code(1).stderr(contains("casing = false"));
+    assert!(!other.exists());
+}
+
+#[test]
+fn special_tokens_in_a_text_count_as_asked() {
+    let scores = |more: &[&str]| {
+        let mut classify = undertone();
+        classify
+            .args(["classify", "-m"])
+            .arg(sentence_model())
+            .args(more)
+            .write_stdin("We left [SEP] they met.");
+        records(&succeeds(&mut classify))[0]["scores"].clone()
+    };
+    assert_eq!(scores(&[]), scores(&["--special-tokens", "text"]));
+    assert_ne!(scores(&[]), scores(&["--special-tokens", "token"]));
+}
+
+#[test]
+fn a_vocabulary_that_does_not_suit_the_text_is_told() {
+    let told = contains("not in the model's vocabulary");
+    let classify = |text: String| {
+        let mut classify = undertone();
+        classify.args(["classify", "-m"]).arg(sentence_model()).write_stdin(text);
+        classify
+    };
+    classify("ไทย ".repeat(30)).assert().success().stderr(told.clone());
+    classify("We met. ".repeat(30)).assert().success().stderr(told.not());
+}
+
+#[test]
+#[cfg(not(any(feature = "cuda", feature = "metal")))]
+fn a_device_that_the_build_has_not_is_refused() {
+    let classify = |device: &str| {
+        let mut classify = undertone();
+        classify.args(["classify", "--device", device]).write_stdin("We met.");
+        classify
+    };
+    classify("auto").assert().success();
+    classify("cuda:1")
+        .assert()
+        .code(2)
+        .stderr(contains("device cuda:1 cannot be used").and(contains("--features cuda")));
+    classify("tpu").assert().code(2).stderr(contains("auto, cpu, cuda, cuda:N or metal"));
 }
 
 #[test]

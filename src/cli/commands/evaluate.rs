@@ -1,13 +1,13 @@
 //! `undertone evaluate`: score a model against labelled data.
 
-use crate::cli::model::optional_folder;
+use crate::cli::model::{on_device, optional_folder};
 use crate::cli::{misuse, scoring};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use undertone::bundle::Bundle;
 use undertone::datasets::load;
-use undertone::engine::Engine;
+use undertone::engine::{DeviceChoice, Engine};
 use undertone::evaluation::{
     Classification, Counts, EntityCounts, Interval, average_precision, bootstrap, brier,
     expected_calibration_error,
@@ -29,6 +29,9 @@ pub(crate) struct EvaluateArgs {
     /// Decision thresholds: those stored with the model, or fitted on the other folds of the data themselves
     #[arg(long, value_enum, default_value_t = Thresholds::Stored)]
     thresholds: Thresholds,
+    /// Where the model runs: `auto` (the first GPU that this build can use, else the CPU), `cpu`, `cuda`, `cuda:N` or `metal`
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
     /// One JSON object a file, with counts
     #[arg(long)]
     json: bool,
@@ -44,9 +47,9 @@ enum Thresholds {
 const RESAMPLES: usize = 1000;
 
 pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let EvaluateArgs { data, model, thresholds, json } = args;
+    let EvaluateArgs { data, model, thresholds, device, json } = args;
     let folder = optional_folder(model.as_deref())?;
-    let engine = Engine::open(folder.as_deref())?;
+    let engine = on_device(Engine::open(folder.as_deref())?, device)?;
     let softmax = is_softmax(&engine);
     if softmax && thresholds == Thresholds::CrossFitted {
         return Err(misuse(
@@ -408,7 +411,13 @@ mod tests {
     fn cross_fitted_thresholds_of_a_softmax_model_are_misuse() {
         let (folder, data) = softmax_model();
         let model = Some(folder.path().to_owned());
-        let args = EvaluateArgs { data: vec![data], model, thresholds: Thresholds::CrossFitted, json: false };
+        let args = EvaluateArgs {
+            data: vec![data],
+            model,
+            thresholds: Thresholds::CrossFitted,
+            device: DeviceChoice::Auto,
+            json: false,
+        };
         let error = run(args).unwrap_err();
         assert!(error.is::<Misuse>() && error.to_string().contains("softmax"), "{error}");
     }

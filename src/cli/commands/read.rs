@@ -1,7 +1,7 @@
 //! `undertone classify`, `ner` and `analyze`: one way of reading, with one head or with both.
 
 use crate::cli::input::InputArgs;
-use crate::cli::model::optional_folder;
+use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::{Output, OutputArgs, PendingFile};
 use crate::cli::{described, misuse};
 use anyhow::Context;
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use undertone::engine::{Aggregation, Engine, EngineError, Input, Tasks, ZeroShot};
+use undertone::engine::{Aggregation, DeviceChoice, Engine, EngineError, Input, Tasks, ZeroShot};
 use undertone::formats::{BadRecord, Document};
 use undertone::report::Origin;
 use undertone::text::{OffsetUnit, Offsets};
@@ -37,6 +37,12 @@ pub(crate) struct ReadArgs {
     /// File for the records that could not be read, with the reasons (JSONL); implies `--on-error skip`
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    /// What a special token that is written out in a text (`[SEP]`, `<s>`) counts as
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = SpecialTokens::Text)]
+    special_tokens: SpecialTokens,
+    /// Where the model runs: `auto` (the first GPU that this build can use, else the CPU), `cpu`, `cuda`, `cuda:N` or `metal`
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
     /// Threads that work at the same time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -139,6 +145,14 @@ enum Unit {
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum SpecialTokens {
+    /// Text like any other: nobody can part a sentence by what is written in it
+    Text,
+    /// The token, as in `transformers`
+    Token,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum OnError {
     Fail,
     Skip,
@@ -146,6 +160,10 @@ enum OnError {
 
 /// Sentences that are read before the engine is asked: enough to batch well, few enough to keep memory flat.
 const LOOK_AHEAD: usize = 1024;
+/// Share of unknown tokens from which on the user is told.
+const UNKNOWN_SHARE: f64 = 0.02;
+/// Unknown tokens that say nothing of a vocabulary: names and signs that any text may have.
+const UNKNOWN_TOKENS: usize = 20;
 /// Bytes of text that count as a sentence, where sentences are longer or there are none.
 const BYTES_PER_SENTENCE: usize = 256;
 
@@ -173,7 +191,18 @@ fn run(
     tasks: Tasks,
     adapt: impl FnOnce(Engine) -> anyhow::Result<Engine>,
 ) -> anyhow::Result<ExitCode> {
-    let ReadArgs { input, output, model, offsets, keep_fields, on_error, rejects, threads } = args;
+    let ReadArgs {
+        input,
+        output,
+        model,
+        offsets,
+        keep_fields,
+        on_error,
+        rejects,
+        special_tokens,
+        device,
+        threads,
+    } = args;
     let inputs = input.resolve()?;
     if rejects.is_some() && rejects == output.output {
         return Err(misuse("--output and --rejects name the same file"));
@@ -181,7 +210,16 @@ fn run(
     let mut rejects = Rejects::open(rejects, on_error)?;
     let output = output.open()?;
     let folder = optional_folder(model.as_deref())?;
-    let mut engine = adapt(Engine::open(folder.as_deref())?)?;
+    let mut engine = on_device(Engine::open(folder.as_deref())?, device)?;
+    if folder.is_some() && engine.bundle().tokenizer.lowers_a_cased_vocabulary() {
+        anstream::eprintln!(
+            "warning: the model's tokenizer puts text into lower case, but its vocabulary has upper-case pieces; if the model was trained on cased text, set `\"do_lower_case\": false` in its tokenizer_config.json"
+        );
+    }
+    if special_tokens == SpecialTokens::Token {
+        engine = engine.reading_special_tokens();
+    }
+    engine = adapt(engine)?;
     if let Some(threads) = threads {
         engine = engine.with_threads(threads.into());
     }
@@ -201,6 +239,8 @@ fn run(
         load: 0,
         sentences: 0,
         length: 0,
+        tokens: 0,
+        unknown_tokens: 0,
     };
     for documents in inputs.documents() {
         let documents = match documents {
@@ -223,6 +263,7 @@ fn run(
         }
     }
     writer.write()?;
+    writer.warn_of_unknown_tokens();
     writer.output.finish()?;
     rejects.finish()
 }
@@ -262,6 +303,9 @@ struct Writer<'a> {
     sentences: usize,
     /// Length of that text so far, in the unit of offsets.
     length: usize,
+    /// Tokens so far, and those of them that the vocabulary lacks.
+    tokens: usize,
+    unknown_tokens: usize,
 }
 
 impl Writer<'_> {
@@ -298,7 +342,10 @@ impl Writer<'_> {
                 offsets: Offsets::new(text, self.unit),
             };
             for (&span, prediction) in sentences.iter().zip(&mut predictions) {
-                let mut record = origin.record(text, span, &prediction?, self.engine.labels());
+                let prediction = prediction?;
+                self.tokens += prediction.tokens;
+                self.unknown_tokens += prediction.unknown_tokens;
+                let mut record = origin.record(text, span, &prediction, self.engine.labels());
                 record.fields = self.keep_fields.then(|| fields.clone());
                 self.output.report.sentence(&record)?;
             }
@@ -306,6 +353,17 @@ impl Writer<'_> {
             self.length += self.unit.measure(text);
         }
         Ok(self.output.report.flush()?)
+    }
+
+    /// Tells of a vocabulary that does not suit the text: answers are then not to be trusted.
+    fn warn_of_unknown_tokens(&self) {
+        let share = self.unknown_tokens as f64 / self.tokens.max(1) as f64;
+        if self.unknown_tokens >= UNKNOWN_TOKENS && share > UNKNOWN_SHARE {
+            anstream::eprintln!(
+                "warning: {:.0}% of the tokens are not in the model's vocabulary; it may be of another language, or its tokenizer may not be set as in training (`do_lower_case` in tokenizer_config.json)",
+                share * 100.0
+            );
+        }
     }
 }
 
