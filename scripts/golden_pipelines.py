@@ -12,6 +12,8 @@ For every family it has, text by text,
               several at once, after the labels of the sequence classifier were called
               contradiction, neutral and entailment; nothing for a text that
               `transformers` cuts
+    special   a text in which special tokens are written out, and the first two of the
+              above for it
 
 `tests/it/pipelines.rs` reads it. Texts are short: of longer ones `transformers` reads one
 window, or overlapping ones that it merges by a rule of its own.
@@ -91,6 +93,26 @@ def entities(folder: Path) -> dict[str, list[list[list[Any]]]]:
     }
 
 
+def special(folder: Path) -> dict[str, Any]:
+    classify = pipeline(
+        "text-classification", model=str(folder / "sequence"), device="cpu"
+    )
+    ner = pipeline("token-classification", model=str(folder / "token"), device="cpu")
+    named = classify.tokenizer
+    text = f"The {named.sep_token} troops {named.mask_token} left{named.cls_token}."
+    return {
+        "text": text,
+        "stance": {
+            found["label"]: digits(found["score"])
+            for found in classify(text, top_k=None)
+        },
+        "entities": [
+            [e["entity"], int(e["start"]), int(e["end"]), digits(e["score"])]
+            for e in ner(text)
+        ],
+    }
+
+
 def main(families: Path, output: Path) -> None:
     warnings.filterwarnings("ignore", message="Tokenizer does not support real words")
     folders = sorted(path for path in families.iterdir() if (path / "token").is_dir())
@@ -100,6 +122,7 @@ def main(families: Path, output: Path) -> None:
             "stance": stance(folder / "sequence"),
             "entities": entities(folder / "token"),
             "zero_shot": zero_shot(folder / "sequence"),
+            "special": special(folder),
         }
         for folder in folders
     ]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use undertone::bundle::Bundle;
 use undertone::engine::{Aggregation, Engine, Input, Tasks, ZeroShot};
-use undertone::text::{OffsetUnit, Offsets};
+use undertone::text::{Entity, OffsetUnit, Offsets};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -27,6 +27,16 @@ struct Family {
     /// For `one` label alone and `several` at once, text by text the scores of the candidates, but for texts that
     /// `transformers` cuts.
     zero_shot: BTreeMap<String, Vec<Option<Vec<f32>>>>,
+    /// A text with special tokens written out.
+    special: Special,
+}
+
+#[derive(Deserialize)]
+struct Special {
+    text: String,
+    stance: BTreeMap<String, f32>,
+    /// Piece by piece.
+    entities: Vec<Found>,
 }
 
 /// Label, start and end in code points, score.
@@ -80,30 +90,50 @@ fn every_aggregation_finds_the_entities_of_the_pipeline() {
             let engine = Engine::open(Some(&folder)).unwrap().with_aggregation(aggregation);
             let answers = engine.predict(&inputs(&texts), Tasks::Ner).unwrap();
             for ((text, expected), answer) in texts.iter().zip(&entities[name]).zip(answers) {
-                let mut offsets = Offsets::new(text, OffsetUnit::Char);
-                let found: Vec<_> = answer
-                    .entities
-                    .unwrap()
-                    .into_iter()
-                    .map(|entity| {
-                        let (start, end) = offsets.of(entity.span);
-                        (entity.label, start, end, entity.score)
-                    })
-                    .collect();
-                let place = |e: &Found| (e.0.clone(), e.1, e.2);
-                assert_eq!(
-                    found.iter().map(place).collect::<Vec<_>>(),
-                    expected.iter().map(place).collect::<Vec<_>>(),
-                    "{family}, {name}: {text:?}"
-                );
-                for (found, expected) in found.iter().zip(expected) {
-                    assert!(
-                        (found.3 - expected.3).abs() < TOLERANCE,
-                        "{family}, {name}: {found:?}, not {expected:?}"
-                    );
-                }
+                assert_same(&format!("{family}, {name}"), text, answer.entities.unwrap(), expected);
             }
         }
+    }
+}
+
+#[test]
+fn special_tokens_in_a_text_are_read_as_by_the_pipelines_where_that_is_asked_for() {
+    for Family { family, special, .. } in golden().families {
+        let open = |kind: &str| {
+            let folder = fixtures().join("families").join(&family).join(kind);
+            Engine::open(Some(&folder)).unwrap().reading_special_tokens()
+        };
+        let input = [Input { text: &special.text, words: None }];
+        let engine = open("sequence");
+        let scores = engine.predict(&input, Tasks::Classify).unwrap().remove(0).scores;
+        for (label, score) in engine.labels().iter().zip(scores) {
+            let expected = special.stance[label];
+            assert!((score - expected).abs() < TOLERANCE, "{family}: {label} {score}, not {expected}");
+        }
+        let engine = open("token").with_aggregation(Aggregation::None);
+        let answer = engine.predict(&input, Tasks::Ner).unwrap().remove(0);
+        assert_same(&family, &special.text, answer.entities.unwrap(), &special.entities);
+    }
+}
+
+/// Entities in the same places with the same labels and scores.
+fn assert_same(what: &str, text: &str, found: Vec<Entity>, expected: &[Found]) {
+    let mut offsets = Offsets::new(text, OffsetUnit::Char);
+    let found: Vec<Found> = found
+        .into_iter()
+        .map(|entity| {
+            let (start, end) = offsets.of(entity.span);
+            (entity.label, start, end, entity.score)
+        })
+        .collect();
+    let place = |e: &Found| (e.0.clone(), e.1, e.2);
+    assert_eq!(
+        found.iter().map(place).collect::<Vec<_>>(),
+        expected.iter().map(place).collect::<Vec<_>>(),
+        "{what}: {text:?}"
+    );
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found.3 - expected.3).abs() < TOLERANCE, "{what}: {found:?}, not {expected:?}");
     }
 }
 
