@@ -21,8 +21,8 @@ pub use weights::Weights;
 pub(crate) use checkpoint::{weights_files, weights_names};
 
 use crate::digest;
-use crate::encoder::{ConfigError, EncoderConfig};
-use crate::tokens::{Tokenizer, TokenizerError};
+use crate::encoder::{ConfigError, EncoderConfig, Family};
+use crate::tokens::{Tokenizer, TokenizerError, Vocabulary};
 use candle_core::{Device, Tensor};
 use checkpoint::Checkpoint;
 use sha2::{Digest, Sha256};
@@ -89,6 +89,22 @@ pub enum BundleError {
         /// Why.
         source: TokenizerError,
     },
+    /// The folder has no file that tells how text is cut into tokens.
+    #[error(
+        "{path}: there is no `tokenizer.json`, nor for BERT, DistilBERT and ELECTRA `vocab.txt`, nor for RoBERTa `vocab.json` with `merges.txt`\n\nhint: make it in Python: `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
+    )]
+    NoTokenizer {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The vocabulary files of an older checkpoint make no tokenizer.
+    #[error("{path}: {reason}")]
+    Vocabulary {
+        /// The folder.
+        path: PathBuf,
+        /// The file and why.
+        reason: String,
+    },
     /// The weights file is damaged or of an unknown kind.
     #[error("{path}: {reason}")]
     Weights {
@@ -153,10 +169,14 @@ impl Bundle {
             }
             other => other.map(Some),
         };
+        let tokenizer_config = optional("tokenizer_config.json")?;
         let files = Files {
             config: read("config.json")?,
-            tokenizer: read("tokenizer.json")?,
-            tokenizer_config: optional("tokenizer_config.json")?,
+            tokenizer: match optional("tokenizer.json")? {
+                Some(tokenizer) => tokenizer,
+                None => tokenizer_of_vocabulary(folder, &read("config.json")?, tokenizer_config.as_deref())?,
+            },
+            tokenizer_config,
         };
         let description = optional("undertone.json")?;
         let tensors = Checkpoint::find(folder)?.tensors()?;
@@ -256,6 +276,31 @@ impl Bundle {
             .map(drop)
             .map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned())
     }
+}
+
+/// `tokenizer.json` for a folder that has none, from its vocabulary files.
+fn tokenizer_of_vocabulary(
+    folder: &Path,
+    config: &[u8],
+    tokenizer_config: Option<&[u8]>,
+) -> Result<Vec<u8>, BundleError> {
+    let refused = || BundleError::NoTokenizer { path: folder.to_owned() };
+    let config = EncoderConfig::parse(config)
+        .map_err(|source| BundleError::Config { path: folder.join("config.json"), source })?;
+    let read = |name: &str| std::fs::read_to_string(folder.join(name));
+    let vocabulary = match config.family {
+        Family::Bert | Family::DistilBert | Family::Electra => {
+            Vocabulary::WordPiece { vocab: read("vocab.txt").map_err(|_| refused())? }
+        }
+        Family::Roberta => Vocabulary::BytePairs {
+            vocab: read("vocab.json").map_err(|_| refused())?,
+            merges: read("merges.txt").map_err(|_| refused())?,
+        },
+        _ => return Err(refused()),
+    };
+    vocabulary
+        .definition(tokenizer_config)
+        .map_err(|reason| BundleError::Vocabulary { path: folder.to_owned(), reason })
 }
 
 #[cfg(test)]

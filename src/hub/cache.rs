@@ -94,8 +94,7 @@ impl Snapshot {
     /// The first file without which the snapshot is no model, if one is missing.
     pub fn missing(&self) -> Option<String> {
         let has = |name: &str| self.folder.join(name).exists();
-        let needed = ["config.json", "tokenizer.json"].into_iter().find(|name| !has(name));
-        needed.map(str::to_owned).or_else(|| self.missing_weights())
+        super::plan::lacking(has).map(str::to_owned).or_else(|| self.missing_weights())
     }
 
     fn missing_weights(&self) -> Option<String> {

@@ -53,7 +53,7 @@ pub enum HubError {
     },
     /// The model lacks a file without which it cannot be used.
     #[error(
-        "{id} has no `{file}`, without which it cannot be read\n\nhint: undertone reads models with config.json, tokenizer.json and weights in model.safetensors or pytorch_model.bin"
+        "{id} has no `{file}`, without which it cannot be read\n\nhint: undertone reads models with config.json, tokenizer.json (or the vocabulary of BERT or RoBERTa) and weights in model.safetensors or pytorch_model.bin"
     )]
     Incomplete {
         /// The model.

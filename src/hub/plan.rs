@@ -3,12 +3,19 @@
 use super::{HubError, ModelId};
 use crate::bundle::weights_names;
 
-/// Files without which nothing can be opened.
-const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
+/// What a model without `config.json`, or without any of the files that a tokenizer can be made of, lacks; weights aside.
+pub(super) fn lacking(has: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let tokenizers: [&[&str]; 3] = [&["tokenizer.json"], &["vocab.txt"], &["vocab.json", "merges.txt"]];
+    if !has("config.json") {
+        return Some("config.json");
+    }
+    let readable = tokenizers.iter().any(|files| files.iter().all(|file| has(file)));
+    (!readable).then_some("tokenizer.json")
+}
 
 /// Files that are read if they are there: a cache that has neither them nor a note that they do not exist may lack them only
 /// because another program had no use for them.
-pub(super) const READ_IF_THERE: [&str; 2] = ["tokenizer_config.json", "undertone.json"];
+pub(super) const READ_IF_THERE: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "undertone.json"];
 
 /// Files that belong to a model: what Python's tokenizers read, and the card with the licence.
 const KEPT: [&str; 9] = [
@@ -36,7 +43,7 @@ pub(super) struct Plan {
 pub(super) fn plan(id: &ModelId, all: &[String]) -> Result<Plan, HubError> {
     let has = |name: &str| all.iter().any(|file| file == name);
     let incomplete = |file: &str| HubError::Incomplete { id: id.to_string(), file: file.to_owned() };
-    if let Some(file) = NEEDED.into_iter().find(|name| !has(name)) {
+    if let Some(file) = lacking(has) {
         return Err(incomplete(file));
     }
     let all_weights = weights_names();
@@ -48,7 +55,7 @@ pub(super) fn plan(id: &ModelId, all: &[String]) -> Result<Plan, HubError> {
             _ => None,
         })
         .ok_or_else(|| incomplete(all_weights[0].0))?;
-    let names = NEEDED.into_iter().chain(READ_IF_THERE).chain(KEPT);
+    let names = std::iter::once("config.json").chain(READ_IF_THERE).chain(KEPT);
     let mut files: Vec<String> = names.filter(|name| has(name)).map(str::to_owned).collect();
     // The largest first, so that the rest is done meanwhile.
     files.insert(0, weights);
@@ -109,7 +116,8 @@ mod tests {
     fn a_repository_that_is_no_bundle_is_refused_before_anything_is_fetched() {
         for (files, missing) in [
             (&["README.md"][..], "config.json"),
-            (&["config.json", "vocab.txt", "model.safetensors"], "tokenizer.json"),
+            (&["config.json", "vocab.json", "model.safetensors"], "tokenizer.json"),
+            (&["config.json", "vocab.txt"], "model.safetensors"),
             (&["config.json", "tokenizer.json", "tf_model.h5"], "model.safetensors"),
         ] {
             let error = planned(files).unwrap_err();

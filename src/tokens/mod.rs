@@ -2,11 +2,13 @@
 
 mod casing;
 mod tokenizer;
+mod vocabulary;
 mod window;
 mod words;
 
 pub use casing::{CASING_CLASSES, casing_classes};
 pub use tokenizer::{PairFrame, Pieces, Tokenizer, TokenizerError};
+pub use vocabulary::Vocabulary;
 pub use window::{Window, windows};
 pub use words::{first_pieces, split_words};
 

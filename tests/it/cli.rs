@@ -304,6 +304,30 @@ fn a_folder_that_is_no_model_is_named() {
 }
 
 #[test]
+fn a_checkpoint_from_before_tokenizer_json_is_read_by_its_vocabulary() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "tokenizer_config.json", "model.safetensors"] {
+        fs::copy(sentence_model().join(name), folder.path().join(name)).unwrap();
+    }
+    let classify = |model: &Path| {
+        let mut classify = undertone();
+        classify.args(["classify", "-m"]).arg(model).write_stdin(ARTICLE);
+        classify
+    };
+    let remedy = contains("vocab.txt").and(contains("AutoTokenizer"));
+    classify(folder.path()).assert().failure().stderr(remedy);
+    let json = fs::read(sentence_model().join("tokenizer.json")).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let pieces = json["model"]["vocab"].as_object().unwrap();
+    let mut lines: Vec<(u64, &String)> =
+        pieces.iter().map(|(piece, id)| (id.as_u64().unwrap(), piece)).collect();
+    lines.sort_unstable();
+    let vocab: String = lines.iter().map(|(_, piece)| format!("{piece}\n")).collect();
+    fs::write(folder.path().join("vocab.txt"), vocab).unwrap();
+    assert_eq!(succeeds(&mut classify(folder.path())), succeeds(&mut classify(&sentence_model())));
+}
+
+#[test]
 fn nothing_in_gives_nothing_out() {
     let mut command = undertone();
     command.args(["classify", "-m"]).arg(sentence_model()).write_stdin("");

@@ -235,7 +235,7 @@ fn training_can_start_from_a_model_of_the_hub() {
     let data = home.path().join("data.jsonl");
     fs::write(&data, "{\"text\":\"they may leave\",\"stance\":[\"speculation\"]}\n".repeat(8)).unwrap();
     let settings = home.path().join("settings.toml");
-    let text = "base = \"plain\"\nlabels = [\"speculation\"]\n[training]\nepochs = 1\nmax_tokens = 16\n";
+    let text = "base = \"plain\"\nnew_head = true\nlabels = [\"speculation\"]\n[training]\nepochs = 1\nmax_tokens = 16\n";
     fs::write(&settings, format!("{text}[[train]]\npath = {data:?}\n")).unwrap();
     let output = home.path().join("out");
     let args = ["train", "-q", "-c", settings.to_str().unwrap(), "-o", output.to_str().unwrap()];

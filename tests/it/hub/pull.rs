@@ -421,7 +421,7 @@ fn a_commit_takes_over_the_blobs_of_another() {
 fn a_repository_that_is_no_model_is_refused_before_anything_is_fetched() {
     let server = Server::start();
     let cache = tempfile::tempdir().unwrap();
-    server.add("ana/words", COMMIT, &[("config.json", b"{}".to_vec()), ("vocab.txt", b"a".to_vec())]);
+    server.add("ana/words", COMMIT, &[("config.json", b"{}".to_vec()), ("spiece.model", b"a".to_vec())]);
     let error = hub(cache.path(), &server.endpoint).pull(&id("ana/words"), &()).unwrap_err().to_string();
     assert!(error.contains("ana/words has no `tokenizer.json`"), "{error}");
     assert_eq!(server.requests("").len(), 1);
