@@ -7,7 +7,7 @@ use super::url::{Origin, escaped, join, plain_etag};
 use super::{HubError, ModelId, Settings};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use ureq::http::HeaderMap;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy};
@@ -222,10 +222,7 @@ impl Client {
         match status {
             200..400 => Ok(()),
             408 | 429 | 500.. => {
-                let seconds =
-                    headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-                let wait = seconds.map(Duration::from_secs);
-                Err(HubError::Status { url: url.clone(), status: *status, wait })
+                Err(HubError::Status { url: url.clone(), status: *status, wait: retry_after(headers) })
             }
             _ => Err(HubError::Refused {
                 refusal: Refusal {
@@ -239,6 +236,18 @@ impl Client {
             }),
         }
     }
+}
+
+/// How long an answer asks to wait (`Retry-After`): in seconds, or until a date. What is past needs no wait.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let date = |name: &str| text(name).and_then(|date| httpdate::parse_http_date(date).ok());
+    if let Some(seconds) = text("retry-after")?.parse().ok() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // By the hub's clock, where it tells the time: ours may be wrong.
+    let now = date("date").unwrap_or_else(SystemTime::now);
+    Some(date("retry-after")?.duration_since(now).unwrap_or_default())
 }
 
 /// The certificates of a PEM file.
@@ -264,5 +273,41 @@ fn network(url: &str, error: ureq::Error) -> HubError {
     let certificate =
         |e: &std::io::Error| e.get_ref().is_some_and(|inner| inner.to_string().contains("certificate"));
     let again = again && !matches!(&error, Error::Io(e) if certificate(e));
-    HubError::Network { url: url.to_owned(), reason: error.to_string(), again }
+    let mut reason = error.to_string();
+    if let Error::ConnectProxyFailed(_) = error {
+        reason += "\n\nhint: the proxy is asked for a tunnel (CONNECT), also to a hub at http://, and many allow those to port 443 alone; \
+                   HF_ENDPOINT can name an address at https://, NO_PROXY a host that is reached without proxy";
+    }
+    HubError::Network { url: url.to_owned(), reason, again }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(headers: &[(&'static str, &str)]) -> Option<Duration> {
+        let header = |(name, value): &(&'static str, &str)| {
+            (ureq::http::HeaderName::from_static(name), value.parse().unwrap())
+        };
+        retry_after(&headers.iter().map(header).collect())
+    }
+
+    #[test]
+    fn a_wait_may_be_asked_for_in_seconds_or_until_a_date() {
+        let date = ("date", "Wed, 21 Oct 2015 07:28:00 GMT");
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(wait(&[("retry-after", " 20 ")]), seconds(20));
+        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:07 GMT"), date]), seconds(7));
+        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:27:00 GMT"), date]), seconds(0));
+        // By our own clock that was long ago.
+        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:07 GMT")]), seconds(0));
+        for none in ["", "soon", "-1", "07:28:07"] {
+            assert_eq!(wait(&[("retry-after", none), date]), None, "{none}");
+        }
+        assert_eq!(wait(&[date]), None);
+        let soon = SystemTime::now() + Duration::from_secs(90);
+        let left = wait(&[("retry-after", &httpdate::fmt_http_date(soon))]).unwrap();
+        // A date has no fractions, and the test takes its time.
+        assert!((60..=90).contains(&left.as_secs()), "{left:?}");
+    }
 }

@@ -225,8 +225,13 @@ fn a_proxy_is_used_except_for_hosts_that_need_none() {
     let mut direct = run(home.path(), &server.endpoint, &["models", "pull", "ana/names"]);
     direct.env("HTTP_PROXY", &address).env("NO_PROXY", "127.0.0.1,localhost").assert().success();
     let mut proxied = run(home.path(), "http://hub.invalid", &["models", "pull", "ana/names"]);
-    proxied.env("HTTP_PROXY", &address).assert().code(1);
-    assert!(heard.join().unwrap().contains("hub.invalid"));
+    proxied
+        .env("HTTP_PROXY", &address)
+        .assert()
+        .code(1)
+        .stderr(contains("403").and(contains("asked for a tunnel")));
+    let heard = heard.join().unwrap();
+    assert!(heard.starts_with("CONNECT hub.invalid:80 "), "{heard}");
 }
 
 #[test]
