@@ -182,13 +182,20 @@ fn damage_in_the_cache_is_found_and_named() {
     bytes[middle] ^= 1;
     fs::write(weights.canonicalize().unwrap(), &bytes).unwrap();
     fs::remove_file(snapshot.join("config.json").canonicalize().unwrap()).unwrap();
-    let assert = run(&["models", "verify"]).assert().code(1).stderr(contains("2 damaged"));
+    let remedy = format!("models pull ana/names@{COMMIT}");
+    let assert =
+        run(&["models", "verify"]).assert().code(1).stderr(contains("2 damaged").and(contains(&remedy)));
     let found = records(std::str::from_utf8(&assert.get_output().stdout).unwrap());
     assert_eq!(found[0]["file"], "config.json");
     assert_eq!(found[0]["reason"], "its content is missing");
     assert_eq!((&found[1]["file"], &found[1]["model"]), (&"model.safetensors".into(), &"ana/names".into()));
     assert!(found[1]["reason"].as_str().unwrap().contains(&sha256(&bytes)));
     run(&["models", "verify", "plain"]).assert().code(1).stderr(contains("not in the cache"));
+    run(&remedy.split(' ').collect::<Vec<_>>()).assert().success();
+    run(&["models", "verify"]).assert().success();
+    server.forget_requests();
+    run(&["models", "pull", "--force", "ana/names"]).assert().success();
+    assert!(server.requests("GET").iter().any(|r| r.network), "nothing was fetched");
 }
 
 #[test]

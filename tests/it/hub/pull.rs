@@ -407,6 +407,99 @@ fn two_at_once_fetch_every_file_once() {
     assert_eq!(server.requests("").iter().filter(|r| r.network).count(), 1);
 }
 
+/// What can be wrong with a blob.
+fn damages() -> [fn(&Path); 3] {
+    [
+        |blob| fs::write(blob, &fs::read(blob).unwrap()[..1000]).unwrap(),
+        |blob| {
+            let mut bytes = fs::read(blob).unwrap();
+            bytes[500] ^= 1;
+            fs::write(blob, bytes).unwrap();
+        },
+        |blob| fs::remove_file(blob).unwrap(),
+    ]
+}
+
+#[test]
+fn a_pull_fetches_damaged_files_again_and_no_others() {
+    let (server, cache) = ready();
+    let hub = hub(cache.path(), &server.endpoint);
+    hub.pull(&id("ana/names"), &()).unwrap();
+    let blob = repo(cache.path()).join("blobs").join(sha256(&weights()));
+    for damage in damages() {
+        damage(&blob);
+        assert_eq!(hub.cache().verify(None).unwrap().damaged.len(), 1);
+        server.forget_requests();
+        let heard = Heard::default();
+        hub.pull(&id("ana/names"), &heard).unwrap();
+        assert_whole(cache.path());
+        assert!(hub.cache().verify(None).unwrap().damaged.is_empty());
+        assert_eq!(server.requests("/resolve/").iter().filter(|r| !r.line.contains(WEIGHTS)).count(), 0);
+        assert_eq!(heard.planned.into_inner().unwrap()[0].file, WEIGHTS);
+    }
+}
+
+#[test]
+fn a_damaged_file_stands_until_a_whole_one_takes_its_place() {
+    let (server, cache) = ready();
+    let hub = hub(cache.path(), &server.endpoint);
+    let folder = hub.pull(&id("ana/names"), &()).unwrap().folder;
+    let blob = repo(cache.path()).join("blobs").join(sha256(&weights()));
+    fs::write(&blob, b"damaged").unwrap();
+    server.fail("NETWORK GET", Fault::Flip);
+    assert!(matches!(hub.pull(&id("ana/names"), &()), Err(HubError::Damaged { .. })));
+    assert_eq!(fs::read(folder.join(WEIGHTS)).unwrap(), b"damaged");
+    let open = fs::File::open(&blob).unwrap();
+    hub.pull(&id("ana/names"), &()).unwrap();
+    assert_whole(cache.path());
+    assert_eq!(open.metadata().unwrap().len(), 7, "whoever had it open had it changed under them");
+}
+
+#[test]
+fn a_blob_that_has_no_hash_for_a_name_is_fetched_again_if_its_size_is_another() {
+    let (server, cache) = ready();
+    let head = format!("HEAD /ana/names/resolve/{COMMIT}/config.json");
+    let config = fs::read(token_model().join("config.json")).unwrap();
+    let headers: &'static str = format!("ETag: \"v1\"\r\nX-Linked-Size: {}\r\n", config.len()).leak();
+    let hub = hub(cache.path(), &server.endpoint);
+    let blob = repo(cache.path()).join("blobs/v1");
+    for (content, fetches) in [(None, 1), (Some(&config[1..]), 1), (Some(&config[..]), 0)] {
+        content.map(|content| fs::write(&blob, content).unwrap());
+        server.fail(&head, Fault::Status(200, headers));
+        server.forget_requests();
+        hub.pull(&id("ana/names"), &()).unwrap();
+        assert_eq!(fs::read(&blob).unwrap(), config);
+        assert_eq!(server.requests(&head.replace("HEAD", "GET")).len(), fetches);
+    }
+}
+
+#[test]
+fn all_can_be_fetched_anew() {
+    let (server, cache) = ready();
+    let hub = hub(cache.path(), &server.endpoint);
+    hub.pull(&id("ana/names"), &()).unwrap();
+    let before = tree(cache.path());
+    server.forget_requests();
+    // What is left of another try is not gone on with.
+    fs::write(part(cache.path(), &sha256(&weights())), &weights()[..5000]).unwrap();
+    hub.pull_anew(&id("ana/names"), &()).unwrap();
+    assert_whole(cache.path());
+    assert_eq!(tree(cache.path()), before);
+    let asked = server.requests("GET /ana");
+    assert_eq!(asked.len(), 7, "six files, one of them by way of the second host: {asked:?}");
+    assert!(asked.iter().all(|request| !request.headers.contains_key("range")));
+}
+
+#[test]
+fn the_index_of_weights_is_fetched_once_whether_anew_or_not() {
+    let server = Server::start();
+    let cache = tempfile::tempdir().unwrap();
+    server.add_folder("ana/shards", COMMIT, &root().join("tests/fixtures/families/forms/sharded-bf16"), &[]);
+    let hub = hub(cache.path(), &server.endpoint);
+    hub.pull_anew(&id("ana/shards"), &()).unwrap();
+    assert_eq!(server.requests("index.json").iter().filter(|r| r.line.starts_with("GET")).count(), 1);
+}
+
 #[test]
 fn a_commit_takes_over_the_blobs_of_another() {
     let (server, cache) = ready();
