@@ -3,7 +3,7 @@
 use super::error::Refusal;
 use super::id::is_commit;
 use super::settings::Secret;
-use super::url::{Origin, escaped, join, plain_etag};
+use super::url::{Origin, escaped, join, plain_etag, shown};
 use super::{HubError, ModelId, Settings};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(super) struct Metadata {
     pub(super) size: Option<u64>,
 }
 
-/// An answer, and where it came from in the end.
+/// An answer, and where it came from in the end, as it may be shown.
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -107,14 +107,20 @@ impl Client {
         let url = format!("{endpoint}/api/models/{}/revision/{}", id.repo(), escaped(id.revision()));
         let response = self.ask(Method::Get, &url, &[])?;
         self.refuse(id, None, &response)?;
-        let wrong = |reason: String| HubError::Answer { url: url.clone(), reason };
+        let wrong = |reason: String| HubError::Answer { url: shown(&url), reason };
         let mut body = response.body;
         let body = body.with_config().limit(64 << 20).read_to_vec().map_err(|e| network(&url, e))?;
         let info: Info =
             serde_json::from_slice(&body).map_err(|e| wrong(format!("no JSON of a model: {e}")))?;
         let files = info.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
         let commit = info.sha.filter(|sha| is_commit(sha));
-        Ok(Listing { commit: commit.ok_or_else(|| wrong("it names no commit (`sha`)".into()))?, files })
+        let commit = commit.ok_or_else(|| wrong("it names no commit (`sha`)".into()))?;
+        match id.commit() {
+            Some(asked) if asked != commit => {
+                Err(wrong(format!("it names the commit {commit}, where {asked} was asked for")))
+            }
+            _ => Ok(Listing { commit, files }),
+        }
     }
 
     /// What the hub says about a file of a commit, without fetching it.
@@ -122,7 +128,7 @@ impl Client {
         let url = self.file_url(id, commit, file);
         let response = self.ask(Method::Head, &url, &[])?;
         self.refuse(id, Some(file), &response)?;
-        let wrong = |reason: String| HubError::Answer { url: url.clone(), reason };
+        let wrong = |reason: String| HubError::Answer { url: shown(&url), reason };
         let header = |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok());
         if let Some(found) = header("x-repo-commit").filter(|found| *found != commit) {
             return Err(wrong(format!("`X-Repo-Commit` is {found}, where {commit} was asked for")));
@@ -195,17 +201,17 @@ impl Client {
             let location = parts.headers.get("location").and_then(|value| value.to_str().ok());
             let next = match (status, location) {
                 (301 | 302 | 303 | 307 | 308, Some(location)) => join(&url, location)?,
-                _ => return Ok(Response { status, headers: parts.headers, body, url }),
+                _ => return Ok(Response { status, headers: parts.headers, body, url: shown(&url) }),
             };
             // What is known of a file stands in the answer that leads away from the hub, not in that of the host it leads to.
             let told =
                 parts.headers.contains_key("x-linked-etag") || parts.headers.contains_key("x-repo-commit");
             if method == Method::Head && told && Origin::of(&next)? != origin {
-                return Ok(Response { status, headers: parts.headers, body, url });
+                return Ok(Response { status, headers: parts.headers, body, url: shown(&url) });
             }
             url = next;
         }
-        Err(HubError::Answer { url, reason: format!("more than {MOST_REDIRECTS} redirects") })
+        Err(HubError::Answer { url: shown(&url), reason: format!("more than {MOST_REDIRECTS} redirects") })
     }
 
     /// The agent for an address, through a proxy or not.
@@ -227,7 +233,7 @@ impl Client {
             _ => Err(HubError::Refused {
                 refusal: Refusal {
                     id: id.to_string(),
-                    endpoint: self.settings.endpoint.clone(),
+                    endpoint: shown(&self.settings.endpoint),
                     status: *status,
                     code: headers.get("x-error-code").and_then(|c| c.to_str().ok()).map(str::to_owned),
                     file: file.map(str::to_owned),
@@ -242,7 +248,7 @@ impl Client {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let date = |name: &str| text(name).and_then(|date| httpdate::parse_http_date(date).ok());
-    if let Some(seconds) = text("retry-after")?.parse().ok() {
+    if let Ok(seconds) = text("retry-after")?.parse() {
         return Some(Duration::from_secs(seconds));
     }
     // By the hub's clock, where it tells the time: ours may be wrong.
@@ -278,7 +284,7 @@ fn network(url: &str, error: ureq::Error) -> HubError {
         reason += "\n\nhint: the proxy is asked for a tunnel (CONNECT), also to a hub at http://, and many allow those to port 443 alone; \
                    HF_ENDPOINT can name an address at https://, NO_PROXY a host that is reached without proxy";
     }
-    HubError::Network { url: url.to_owned(), reason, again }
+    HubError::Network { url: shown(url), reason, again }
 }
 
 #[cfg(test)]

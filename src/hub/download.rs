@@ -209,7 +209,7 @@ impl Download<'_> {
         let broken = |reason: String| HubError::Network { url: url.clone(), reason, again: true };
         if status != 200 && have == 0 {
             return Err(broken(format!(
-                "status {status} in answer to a range; the file is fetched from its beginning"
+                "status {status} in place of the file; it is asked for from its beginning"
             )));
         }
         let mut reader = body.as_reader();
@@ -229,7 +229,7 @@ impl Download<'_> {
             if known.size.is_some_and(|size| have > size) {
                 break; // the check of its size says so
             }
-            patience.restore();
+            patience.reached(have);
             self.progress.reached(file, have);
         }
         match known.size {

@@ -94,6 +94,10 @@ fn a_branch_a_tag_and_a_commit_can_be_asked_for() {
     }
     // A commit that was asked for by its hash gets no name.
     assert_eq!(fs::read_dir(repo(cache.path()).join("refs")).unwrap().count(), 1);
+    let moved = format!("Location: /api/models/ana/names/revision/{OLDER}\r\n").leak();
+    server.fail(&format!("GET /api/models/ana/names/revision/{COMMIT}"), Fault::Status(307, moved));
+    let error = hub.pull(&id(&format!("ana/names@{COMMIT}")), &()).unwrap_err().to_string();
+    assert!(error.contains(OLDER) && error.contains(COMMIT), "{error}");
     let error = hub.pull(&id("ana/names@v9"), &()).unwrap_err().to_string();
     assert!(error.contains("ana/names has no revision `v9`"), "{error}");
 }
@@ -150,6 +154,30 @@ fn a_server_that_refuses_or_ignores_a_range_sends_the_whole() {
     server.fail(&format!("NETWORK GET /ana/names/resolve/{COMMIT}/{WEIGHTS}"), Fault::Status(416, ""));
     hub(cache.path(), &server.endpoint).pull(&id("ana/names"), &()).unwrap();
     assert_whole(cache.path());
+}
+
+#[test]
+fn a_server_that_always_begins_anew_and_breaks_off_is_given_up() {
+    let (server, cache) = ready();
+    let get = format!("NETWORK GET /ana/names/resolve/{COMMIT}/{WEIGHTS}");
+    (0..9).for_each(|_| server.fail(&get, Fault::Restart(10_000)));
+    let error = hub(cache.path(), &server.endpoint).pull(&id("ana/names"), &()).unwrap_err();
+    assert!(error.is_outage() && error.to_string().contains("10000 bytes"), "{error}");
+    assert!(!error.to_string().contains("secret"), "a signed address opens a file: {error}");
+    let asked = server.requests(&format!("GET /ana/names/resolve/{COMMIT}/{WEIGHTS}"));
+    assert_eq!(asked.iter().filter(|r| r.network).count(), 4, "one try and three more");
+}
+
+#[test]
+fn a_hub_that_takes_a_connection_and_says_nothing_is_left() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let mut settings = settings(cache.path(), &format!("http://{}", silent.local_addr().unwrap()));
+    (settings.stall, settings.retries) = (Duration::from_millis(300), 1);
+    let started = Instant::now();
+    let error = Hub::new(settings).pull(&id("ana/names"), &()).unwrap_err();
+    assert!(error.is_outage(), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -464,7 +492,9 @@ fn a_blob_that_has_no_hash_for_a_name_is_fetched_again_if_its_size_is_another() 
     let hub = hub(cache.path(), &server.endpoint);
     let blob = repo(cache.path()).join("blobs/v1");
     for (content, fetches) in [(None, 1), (Some(&config[1..]), 1), (Some(&config[..]), 0)] {
-        content.map(|content| fs::write(&blob, content).unwrap());
+        if let Some(content) = content {
+            fs::write(&blob, content).unwrap();
+        }
         server.fail(&head, Fault::Status(200, headers));
         server.forget_requests();
         hub.pull(&id("ana/names"), &()).unwrap();
