@@ -14,6 +14,7 @@ use crate::bundle::{BundleError, weights_files, weights_names};
 use hf_hub::{CacheRepo, Repo, RepoType};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// The cache as a whole.
 #[derive(Debug, Clone)]
@@ -155,26 +156,20 @@ impl RepoFolder {
         if path.exists() { Ok(()) } else { write_whole(&path, b"") }
     }
 
-    /// Puts a file of a snapshot in its place: a relative link to its blob, or a copy where links cannot be made.
+    /// Puts a file of a snapshot in its place, in one step: a relative link to its blob, or a copy where links cannot be made.
     pub(super) fn link(&self, commit: &str, file: &str, blob: &str) -> Result<(), HubError> {
         let path = self.snapshot(commit).join(file);
         let target = Path::new("../../blobs").join(blob);
         if std::fs::read_link(&path).is_ok_and(|found| found == target) {
             return Ok(());
         }
-        make_parent(&path)?;
-        if std::fs::symlink_metadata(&path).is_ok() {
-            std::fs::remove_file(&path).map_err(|e| HubError::file(&path, e))?;
-        }
-        match symlink(&target, &path) {
-            Ok(()) => Ok(()),
-            // Another process was quicker.
-            Err(_) if path.exists() => Ok(()),
-            Err(_) => {
-                let copied = std::fs::copy(self.blobs().join(blob), &path);
-                copied.map(drop).map_err(|e| HubError::file(&path, e))
-            }
-        }
+        replace(&path, |folder| {
+            let linked = temporary().make_in(folder, |path| symlink(&target, path));
+            linked.map(NamedTempFile::into_temp_path).or_else(|_| {
+                let copy = temporary().tempfile_in(folder)?.into_temp_path();
+                std::fs::copy(self.blobs().join(blob), &copy).map(|_| copy)
+            })
+        })
     }
 
     /// Locks a blob against other processes, Python's among them (`filelock` is `flock`, as std's locks are on Unix). `waiting` is
@@ -242,18 +237,31 @@ pub(super) fn make_parent(path: &Path) -> Result<(), HubError> {
 
 /// Writes a small file so that readers see the old one or the new one.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), HubError> {
+    replace(path, |folder| {
+        let mut file = temporary().tempfile_in(folder)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        Ok(file.into_temp_path())
+    })
+}
+
+/// Lets something be made in a path's folder under another name, and gives it the path when it is whole; if it fails, nothing is left.
+fn replace(
+    path: &Path,
+    make: impl FnOnce(&Path) -> std::io::Result<tempfile::TempPath>,
+) -> Result<(), HubError> {
     make_parent(path)?;
     let folder = path.parent().expect("a path in the cache lies in a folder");
-    let write = || {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".undertone-").suffix(".tmp");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
-        std::io::Write::write_all(&mut file, bytes)?;
-        file.persist(path).map(drop).map_err(|e| e.error)
-    };
-    write().map_err(|e| HubError::file(path, e))
+    let made = make(folder).and_then(|made| made.persist(path).map_err(|e| e.error));
+    made.map_err(|e| HubError::file(path, e))
+}
+
+/// Names for what is not yet whole, with the permissions that other files of the user get.
+fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".undertone-").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use super::error::Refusal;
 use super::id::is_commit;
 use super::settings::Secret;
-use super::url::{Origin, escaped, join, plain_etag};
+use super::url::{Origin, escaped, join, plain_etag, shown};
 use super::{HubError, ModelId, Settings};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use ureq::http::HeaderMap;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy};
@@ -40,7 +40,7 @@ pub(super) struct Metadata {
     pub(super) size: Option<u64>,
 }
 
-/// An answer, and where it came from in the end.
+/// An answer, and where it came from in the end, as it may be shown.
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -107,14 +107,20 @@ impl Client {
         let url = format!("{endpoint}/api/models/{}/revision/{}", id.repo(), escaped(id.revision()));
         let response = self.ask(Method::Get, &url, &[])?;
         self.refuse(id, None, &response)?;
-        let wrong = |reason: String| HubError::Answer { url: url.clone(), reason };
+        let wrong = |reason: String| HubError::Answer { url: shown(&url), reason };
         let mut body = response.body;
         let body = body.with_config().limit(64 << 20).read_to_vec().map_err(|e| network(&url, e))?;
         let info: Info =
             serde_json::from_slice(&body).map_err(|e| wrong(format!("no JSON of a model: {e}")))?;
         let files = info.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
         let commit = info.sha.filter(|sha| is_commit(sha));
-        Ok(Listing { commit: commit.ok_or_else(|| wrong("it names no commit (`sha`)".into()))?, files })
+        let commit = commit.ok_or_else(|| wrong("it names no commit (`sha`)".into()))?;
+        match id.commit() {
+            Some(asked) if asked != commit => {
+                Err(wrong(format!("it names the commit {commit}, where {asked} was asked for")))
+            }
+            _ => Ok(Listing { commit, files }),
+        }
     }
 
     /// What the hub says about a file of a commit, without fetching it.
@@ -122,7 +128,7 @@ impl Client {
         let url = self.file_url(id, commit, file);
         let response = self.ask(Method::Head, &url, &[])?;
         self.refuse(id, Some(file), &response)?;
-        let wrong = |reason: String| HubError::Answer { url: url.clone(), reason };
+        let wrong = |reason: String| HubError::Answer { url: shown(&url), reason };
         let header = |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok());
         if let Some(found) = header("x-repo-commit").filter(|found| *found != commit) {
             return Err(wrong(format!("`X-Repo-Commit` is {found}, where {commit} was asked for")));
@@ -195,17 +201,17 @@ impl Client {
             let location = parts.headers.get("location").and_then(|value| value.to_str().ok());
             let next = match (status, location) {
                 (301 | 302 | 303 | 307 | 308, Some(location)) => join(&url, location)?,
-                _ => return Ok(Response { status, headers: parts.headers, body, url }),
+                _ => return Ok(Response { status, headers: parts.headers, body, url: shown(&url) }),
             };
             // What is known of a file stands in the answer that leads away from the hub, not in that of the host it leads to.
             let told =
                 parts.headers.contains_key("x-linked-etag") || parts.headers.contains_key("x-repo-commit");
             if method == Method::Head && told && Origin::of(&next)? != origin {
-                return Ok(Response { status, headers: parts.headers, body, url });
+                return Ok(Response { status, headers: parts.headers, body, url: shown(&url) });
             }
             url = next;
         }
-        Err(HubError::Answer { url, reason: format!("more than {MOST_REDIRECTS} redirects") })
+        Err(HubError::Answer { url: shown(&url), reason: format!("more than {MOST_REDIRECTS} redirects") })
     }
 
     /// The agent for an address, through a proxy or not.
@@ -222,15 +228,12 @@ impl Client {
         match status {
             200..400 => Ok(()),
             408 | 429 | 500.. => {
-                let seconds =
-                    headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-                let wait = seconds.map(Duration::from_secs);
-                Err(HubError::Status { url: url.clone(), status: *status, wait })
+                Err(HubError::Status { url: url.clone(), status: *status, wait: retry_after(headers) })
             }
             _ => Err(HubError::Refused {
                 refusal: Refusal {
                     id: id.to_string(),
-                    endpoint: self.settings.endpoint.clone(),
+                    endpoint: shown(&self.settings.endpoint),
                     status: *status,
                     code: headers.get("x-error-code").and_then(|c| c.to_str().ok()).map(str::to_owned),
                     file: file.map(str::to_owned),
@@ -239,6 +242,18 @@ impl Client {
             }),
         }
     }
+}
+
+/// How long an answer asks to wait (`Retry-After`): in seconds, or until a date. What is past needs no wait.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let date = |name: &str| text(name).and_then(|date| httpdate::parse_http_date(date).ok());
+    if let Ok(seconds) = text("retry-after")?.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // By the hub's clock, where it tells the time: ours may be wrong.
+    let now = date("date").unwrap_or_else(SystemTime::now);
+    Some(date("retry-after")?.duration_since(now).unwrap_or_default())
 }
 
 /// The certificates of a PEM file.
@@ -264,5 +279,41 @@ fn network(url: &str, error: ureq::Error) -> HubError {
     let certificate =
         |e: &std::io::Error| e.get_ref().is_some_and(|inner| inner.to_string().contains("certificate"));
     let again = again && !matches!(&error, Error::Io(e) if certificate(e));
-    HubError::Network { url: url.to_owned(), reason: error.to_string(), again }
+    let mut reason = error.to_string();
+    if let Error::ConnectProxyFailed(_) = error {
+        reason += "\n\nhint: the proxy is asked for a tunnel (CONNECT), also to a hub at http://, and many allow those to port 443 alone; \
+                   HF_ENDPOINT can name an address at https://, NO_PROXY a host that is reached without proxy";
+    }
+    HubError::Network { url: shown(url), reason, again }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(headers: &[(&'static str, &str)]) -> Option<Duration> {
+        let header = |(name, value): &(&'static str, &str)| {
+            (ureq::http::HeaderName::from_static(name), value.parse().unwrap())
+        };
+        retry_after(&headers.iter().map(header).collect())
+    }
+
+    #[test]
+    fn a_wait_may_be_asked_for_in_seconds_or_until_a_date() {
+        let date = ("date", "Wed, 21 Oct 2015 07:28:00 GMT");
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(wait(&[("retry-after", " 20 ")]), seconds(20));
+        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:07 GMT"), date]), seconds(7));
+        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:27:00 GMT"), date]), seconds(0));
+        // By our own clock that was long ago.
+        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:07 GMT")]), seconds(0));
+        for none in ["", "soon", "-1", "07:28:07"] {
+            assert_eq!(wait(&[("retry-after", none), date]), None, "{none}");
+        }
+        assert_eq!(wait(&[date]), None);
+        let soon = SystemTime::now() + Duration::from_secs(90);
+        let left = wait(&[("retry-after", &httpdate::fmt_http_date(soon))]).unwrap();
+        // A date has no fractions, and the test takes its time.
+        assert!((60..=90).contains(&left.as_secs()), "{left:?}");
+    }
 }

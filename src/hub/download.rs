@@ -19,6 +19,8 @@ pub(super) struct Download<'a> {
     pub(super) id: &'a ModelId,
     pub(super) commit: &'a str,
     pub(super) progress: &'a dyn Progress,
+    /// Whether every file is fetched, whatever the cache has of it.
+    pub(super) anew: bool,
     /// Set as soon as one file has failed: the others are given up.
     pub(super) stop: AtomicBool,
 }
@@ -29,16 +31,18 @@ const CHUNK: usize = 1 << 16;
 const GLANCE: Duration = Duration::from_millis(20);
 
 impl Download<'_> {
-    /// Fetches those of the files that the cache does not have.
+    /// Fetches those of the files that the cache does not have, or has damaged; all of them where they are to come anew.
     pub(super) fn files(&self, files: &[String]) -> Result<(), HubError> {
-        // A commit never changes: what is in its place is right.
+        // A commit never changes: what is in its place and has its hash is right.
         let snapshot = self.repo.snapshot(self.commit);
-        let missing: Vec<&String> = files.iter().filter(|file| !snapshot.join(file).exists()).collect();
+        let proved = self.each(files, |file| Ok(!self.anew && is_proved(&snapshot.join(file))))?;
+        let missing: Vec<&String> =
+            files.iter().zip(proved).filter(|(_, proved)| !proved).map(|(file, _)| file).collect();
         let known = self.each(&missing, |file| {
             self.patiently(file, |_| self.client.metadata(self.id, self.commit, file))
         })?;
         let wanted: Vec<(&String, Metadata)> = missing.into_iter().zip(known).collect();
-        let fresh = wanted.iter().filter(|(_, known)| !self.repo.blobs().join(&known.etag).exists());
+        let fresh = wanted.iter().filter(|(_, known)| !self.has(known));
         let planned: Vec<Planned> =
             fresh.map(|(file, known)| Planned { file: (*file).clone(), size: known.size }).collect();
         self.progress.planned(&planned);
@@ -111,11 +115,20 @@ impl Download<'_> {
         if self.stop.load(Ordering::Relaxed) { Err(HubError::GivenUp) } else { Ok(()) }
     }
 
+    /// Whether a blob need not be fetched: it is there, as long as it should be, and has the hash that its name is.
+    fn has(&self, known: &Metadata) -> bool {
+        let blob = self.repo.blobs().join(&known.etag);
+        let fits = |found: std::fs::Metadata| known.size.is_none_or(|size| size == found.len());
+        !self.anew
+            && std::fs::metadata(&blob).is_ok_and(fits)
+            && Named::of(&known.etag).is_none_or(|named| named.damage(&known.etag, &blob).is_none())
+    }
+
     /// Brings one file into its place, fetching its blob unless the cache has it.
     fn file(&self, file: &str, known: &Metadata) -> Result<(), HubError> {
-        let blob = self.repo.blobs().join(&known.etag);
         let _lock = self.repo.lock(&known.etag, &mut || self.progress.waiting(file))?;
-        if !blob.exists() {
+        if !self.has(known) {
+            let blob = self.repo.blobs().join(&known.etag);
             make_parent(&blob)?;
             self.blob(file, known, &blob)?;
         }
@@ -128,6 +141,14 @@ impl Download<'_> {
         let mut part = blob.as_os_str().to_owned();
         part.push(".incomplete");
         let part = PathBuf::from(part);
+        if self.anew {
+            match std::fs::remove_file(&part) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(HubError::file(&part, error));
+                }
+                _ => {}
+            }
+        }
         let mut begun_anew = false;
         loop {
             let mut went_on = false;
@@ -144,7 +165,8 @@ impl Download<'_> {
                 }
             }
         }
-        // On disk before it has its name: a blob is whole even after the machine has stopped.
+        // On disk before it has its name: a blob is whole even after the machine has stopped. A damaged one of that name is
+        // replaced in the same step; whoever has it open keeps what they opened.
         File::open(&part).and_then(|part| part.sync_all()).map_err(|e| HubError::file(&part, e))?;
         std::fs::rename(&part, blob).map_err(|e| HubError::file(blob, e))
     }
@@ -160,7 +182,9 @@ impl Download<'_> {
     ) -> Result<(), HubError> {
         self.give_up_with_others()?;
         let wrong = |e| match HubError::file(part, e) {
-            HubError::DiskFull { path, .. } => HubError::DiskFull { path, needed: known.size },
+            HubError::DiskFull { path, .. } => {
+                HubError::DiskFull { path, file: Some((file.to_owned(), known.size)) }
+            }
             other => other,
         };
         let mut out = File::options().create(true).append(true).open(part).map_err(wrong)?;
@@ -185,7 +209,7 @@ impl Download<'_> {
         let broken = |reason: String| HubError::Network { url: url.clone(), reason, again: true };
         if status != 200 && have == 0 {
             return Err(broken(format!(
-                "status {status} in answer to a range; the file is fetched from its beginning"
+                "status {status} in place of the file; it is asked for from its beginning"
             )));
         }
         let mut reader = body.as_reader();
@@ -205,7 +229,7 @@ impl Download<'_> {
             if known.size.is_some_and(|size| have > size) {
                 break; // the check of its size says so
             }
-            patience.restore();
+            patience.reached(have);
             self.progress.reached(file, have);
         }
         match known.size {
@@ -238,6 +262,14 @@ impl Download<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a file of a snapshot has the hash that its blob's name is. Of a copy, and of a blob that has no hash for a name, nobody
+/// can tell without asking the hub.
+fn is_proved(path: &Path) -> bool {
+    let target = std::fs::read_link(path).ok();
+    let blob = target.as_deref().and_then(|target| target.file_name()?.to_str());
+    blob.and_then(|blob| Some(Named::of(blob)?.damage(blob, path).is_none())).unwrap_or(false)
 }
 
 /// Whether an answer goes on exactly where a part of a file ends.

@@ -109,14 +109,18 @@ pub enum HubError {
     },
     /// No room for a file.
     #[error(
-        "{path}: the disk is full{}\n\nhint: `undertone models list` shows what the cache holds, `undertone models remove ID` frees it; HF_HUB_CACHE puts it elsewhere. What has come so far is kept, and the next try goes on from there",
-        needed.map_or(String::new(), |bytes| format!(", and the file needs {bytes} bytes"))
+        "{path}: the disk is full{need}\n\nhint: `undertone models list` shows what the cache holds, `undertone models remove ID` frees it; HF_HUB_CACHE puts it elsewhere. What has come so far is kept, and the next try goes on from there",
+        path = path.display(),
+        need = file.as_ref().map_or(String::new(), |(file, size)| match size {
+            Some(bytes) => format!("; `{file}` needs {bytes} bytes in all"),
+            None => format!("; it has no room for `{file}`"),
+        })
     )]
     DiskFull {
-        /// The file that was written.
+        /// What was written.
         path: PathBuf,
-        /// How long it is, where that is known.
-        needed: Option<u64>,
+        /// The model's file that is to become of it, and its size in bytes where that is known.
+        file: Option<(String, Option<u64>)>,
     },
     /// A file of the cache cannot be read or written.
     #[error("{path}: {source}", path = path.display())]
@@ -196,7 +200,7 @@ impl HubError {
         let path = path.into();
         match source.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { path, needed: None }
+                Self::DiskFull { path, file: None }
             }
             _ => Self::File { path, source },
         }

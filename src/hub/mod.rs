@@ -101,12 +101,26 @@ impl Hub {
         }
     }
 
-    /// Fetches those files of a model that a bundle needs and the cache does not have.
+    /// Fetches those files of a model that a bundle needs and the cache does not have, or has damaged: each that is there is
+    /// compared with its hash.
     ///
     /// # Errors
     /// If connections are forbidden, the hub refuses or cannot be reached, or a file comes damaged or cannot be written. The
     /// cache stays valid; what has come of a file is gone on with the next time.
     pub fn pull(&self, id: &ModelId, progress: &dyn Progress) -> Result<Snapshot, HubError> {
+        self.fetch(id, false, progress)
+    }
+
+    /// Fetches all files of a model that a bundle needs, whatever the cache has. Each takes the place of the one that is there
+    /// when it is whole.
+    ///
+    /// # Errors
+    /// As [`Hub::pull`].
+    pub fn pull_anew(&self, id: &ModelId, progress: &dyn Progress) -> Result<Snapshot, HubError> {
+        self.fetch(id, true, progress)
+    }
+
+    fn fetch(&self, id: &ModelId, anew: bool, progress: &dyn Progress) -> Result<Snapshot, HubError> {
         self.refuse_offline(id, "config.json")?;
         let client = Client::new(&self.settings)?;
         let repo = self.cache.repo(id.repo());
@@ -117,6 +131,7 @@ impl Hub {
             id,
             commit: "",
             progress,
+            anew,
             stop: AtomicBool::new(false),
         };
         let listing = download.patiently("the list of files", |_| client.listing(id))?;

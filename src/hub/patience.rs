@@ -8,6 +8,8 @@ pub(super) struct Patience {
     retries: u32,
     backoff: Duration,
     failed: u32,
+    /// Bytes that there were at best.
+    most: u64,
 }
 
 /// Longest wait that is chosen here.
@@ -17,12 +19,16 @@ const LONGEST_ASKED: Duration = Duration::from_secs(300);
 
 impl Patience {
     pub(super) fn new(settings: &Settings) -> Self {
-        Self { retries: settings.retries, backoff: settings.backoff, failed: 0 }
+        Self { retries: settings.retries, backoff: settings.backoff, failed: 0, most: 0 }
     }
 
-    /// Something went well: as many tries are left as at the beginning.
-    pub(super) fn restore(&mut self) {
-        self.failed = 0;
+    /// A file has so many bytes by now. If there were never so many, as many tries are left as at the beginning; what is fetched
+    /// a second time, because a server cannot go on where it ended, is no progress.
+    pub(super) fn reached(&mut self, bytes: u64) {
+        if bytes > self.most {
+            self.most = bytes;
+            self.failed = 0;
+        }
     }
 
     /// How long to wait before the next try, or the error again if there is to be none. Waits double, with up to a quarter more
@@ -53,7 +59,7 @@ mod tests {
     use super::*;
 
     fn patience() -> Patience {
-        Patience { retries: 3, backoff: Duration::from_secs(3), failed: 0 }
+        Patience { retries: 3, backoff: Duration::from_secs(3), failed: 0, most: 0 }
     }
 
     fn busy(wait: Option<u64>) -> HubError {
@@ -69,8 +75,10 @@ mod tests {
             assert!(wait >= expected && wait <= expected.mul_f64(1.25), "{wait:?}");
         }
         assert!(patience.after(busy(None)).is_err());
-        patience.restore();
+        patience.reached(5);
         assert!(patience.after(busy(None)).is_ok());
+        patience.reached(5);
+        assert_eq!(patience.failed, 1);
     }
 
     #[test]

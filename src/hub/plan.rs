@@ -33,10 +33,10 @@ const KEPT: [&str; 9] = [
 /// What to fetch of a repository.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
+    /// The index that names further files, to be fetched before all others.
+    pub(super) index: Option<String>,
     /// Files to fetch at once.
     pub(super) files: Vec<String>,
-    /// Of these, the index that names further ones.
-    pub(super) index: Option<String>,
 }
 
 /// Chooses among the names of a repository's files.
@@ -50,16 +50,15 @@ pub(super) fn plan(id: &ModelId, all: &[String]) -> Result<Plan, HubError> {
     let (weights, index) = all_weights
         .iter()
         .find_map(|(whole, index)| match (has(whole), has(index)) {
-            (true, _) => Some(((*whole).to_owned(), None)),
-            (false, true) => Some((index.clone(), Some(index.clone()))),
+            (true, _) => Some((Some((*whole).to_owned()), None)),
+            (false, true) => Some((None, Some(index.clone()))),
             _ => None,
         })
         .ok_or_else(|| incomplete(all_weights[0].0))?;
     let names = std::iter::once("config.json").chain(READ_IF_THERE).chain(KEPT);
-    let mut files: Vec<String> = names.filter(|name| has(name)).map(str::to_owned).collect();
+    let names = names.filter(|name| has(name)).map(str::to_owned);
     // The largest first, so that the rest is done meanwhile.
-    files.insert(0, weights);
-    Ok(Plan { files, index })
+    Ok(Plan { index, files: weights.into_iter().chain(names).collect() })
 }
 
 #[cfg(test)]
@@ -98,17 +97,21 @@ mod tests {
     fn torch_weights_are_fetched_only_where_there_are_no_others() {
         let base = ["config.json", "tokenizer.json"];
         for (weights, first, index) in [
-            (&["pytorch_model.bin"][..], "pytorch_model.bin", false),
-            (&["pytorch_model.bin", "model.safetensors.index.json"], "model.safetensors.index.json", true),
-            (&["model.safetensors", "model.safetensors.index.json"], "model.safetensors", false),
+            (&["pytorch_model.bin"][..], "pytorch_model.bin", None),
+            (
+                &["pytorch_model.bin", "model.safetensors.index.json"],
+                "config.json",
+                Some("model.safetensors.index.json"),
+            ),
+            (&["model.safetensors", "model.safetensors.index.json"], "model.safetensors", None),
             (
                 &["pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"],
-                "pytorch_model.bin.index.json",
-                true,
+                "config.json",
+                Some("pytorch_model.bin.index.json"),
             ),
         ] {
             let plan = planned(&[&base[..], weights].concat()).unwrap();
-            assert_eq!((plan.files[0].as_str(), plan.index.is_some()), (first, index), "{weights:?}");
+            assert_eq!((plan.files[0].as_str(), plan.index.as_deref()), (first, index), "{weights:?}");
         }
     }
 

@@ -36,7 +36,13 @@ pub struct Settings {
     pub progress: bool,
 }
 
-/// Proxies by the scheme of what is asked for.
+/// Proxies by the scheme of what is asked for: `http://`, `https://` (to the proxy, that is), `socks4://`, `socks4a://`, `socks5://`
+/// or `socks5h://`.
+///
+/// An HTTP proxy is asked for a tunnel (`CONNECT`) for `http://` as well as for `https://`, as `curl --proxytunnel` does. It is not
+/// sent the whole address (`GET http://host/path`) as curl and Python send it: `ureq` 3.5 writes the path alone into a request, and
+/// `http` 1.5, whose addresses it takes, has none whose path begins otherwise than with a slash. A proxy that allows tunnels to
+/// port 443 alone therefore refuses a hub at `http://`; the error says so.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies {
     /// For `https://`: `HTTPS_PROXY`, else `ALL_PROXY`.

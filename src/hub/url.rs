@@ -11,7 +11,7 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn of(url: &str) -> Result<Self, HubError> {
-        let wrong = || HubError::Answer { url: url.to_owned(), reason: "it is no address of the web".into() };
+        let wrong = || HubError::Answer { url: shown(url), reason: "it is no address of the web".into() };
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let https = match uri.scheme_str() {
             Some("https") => true,
@@ -28,7 +28,7 @@ pub(super) fn join(base: &str, location: &str) -> Result<String, HubError> {
     let location = location.split('#').next().unwrap_or_default();
     let scheme_end = base.find("://").map_or(0, |at| at + 3);
     let path_start = base[scheme_end..].find('/').map_or(base.len(), |at| scheme_end + at);
-    let joined = if location.contains("://") {
+    let joined = if has_scheme(location) {
         location.to_owned()
     } else if location.starts_with("//") {
         format!("{}{location}", &base[..scheme_end.saturating_sub(2)])
@@ -40,6 +40,22 @@ pub(super) fn join(base: &str, location: &str) -> Result<String, HubError> {
         format!("{}{folder}{location}", &base[..path_start])
     };
     Origin::of(&joined).map(|_| joined)
+}
+
+/// Whether an address begins with a scheme, rather than having another address somewhere in it.
+fn has_scheme(location: &str) -> bool {
+    location.split_once("://").is_some_and(|(scheme, _)| !scheme.contains(['/', '?']))
+}
+
+/// An address as it may be shown: without a password, and without what stands after `?`, where a content network has the signature
+/// that opens a file to whoever knows it.
+pub(super) fn shown(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let mark = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{mark}{host}{path}")
 }
 
 /// A part of a path, with everything escaped that could be taken for something else.
@@ -80,11 +96,25 @@ mod tests {
             ("//cdn/x", "https://cdn/x"),
             ("/x?y", "https://hub.co/x?y"),
             ("x", "https://hub.co/a/b/x"),
+            ("/x?next=https://evil/", "https://hub.co/x?next=https://evil/"),
+            ("?next=https://evil/", "https://hub.co/a/b/?next=https://evil/"),
         ] {
             assert_eq!(join(base, location).unwrap(), expected);
         }
         assert_eq!(join("https://hub.co", "x").unwrap(), "https://hub.co/x");
         assert!(join(base, "file:///etc/passwd").is_err());
+    }
+
+    #[test]
+    fn what_is_shown_of_an_address_opens_nothing() {
+        for (url, expected) in [
+            ("https://ana:pass@hub.co/a@b", "https://hub.co/a@b"),
+            ("https://cdn/x?Signature=a/b@c", "https://cdn/x"),
+            ("http://hub.co", "http://hub.co"),
+            ("ana:pass@hub.co", "hub.co"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
     }
 
     #[test]

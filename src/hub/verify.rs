@@ -37,6 +37,16 @@ impl Named {
         }
     }
 
+    /// What is wrong with a file whose blob has this name, if something is.
+    pub(super) fn damage(self, blob: &str, path: &Path) -> Option<String> {
+        match self.hash(path) {
+            Ok(hash) if hash == blob => None,
+            Ok(hash) => Some(format!("its {} is {hash}, and should be {blob}", self.title())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(MISSING.to_owned()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
     /// The hash of a file.
     pub(super) fn hash(self, path: &Path) -> std::io::Result<String> {
         match self {
@@ -53,6 +63,9 @@ impl Named {
         }
     }
 }
+
+/// What is said of a link to a blob that is not there.
+const MISSING: &str = "its content is missing";
 
 /// What a check of the cache found.
 #[derive(Debug, Clone, Default)]
@@ -118,21 +131,14 @@ impl Verification {
                 match path.exists() {
                     true => self.unchecked += 1,
                     false => {
-                        let (model, reason) = (model.to_owned(), "its content is missing".to_owned());
+                        let (model, reason) = (model.to_owned(), MISSING.to_owned());
                         self.damaged.push(Damage { model, commit, file, reason });
                     }
                 }
                 continue;
             };
             let known = verdicts.contains_key(&blob);
-            let verdict = verdicts.entry(blob.clone()).or_insert_with(|| match named.hash(&path) {
-                Ok(hash) if hash == blob => None,
-                Ok(hash) => Some(format!("its {} is {hash}, and should be {blob}", named.title())),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    Some("its content is missing".into())
-                }
-                Err(error) => Some(error.to_string()),
-            });
+            let verdict = verdicts.entry(blob.clone()).or_insert_with(|| named.damage(&blob, &path));
             match verdict {
                 Some(reason) => {
                     let (model, reason) = (model.to_owned(), reason.clone());

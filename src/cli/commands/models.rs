@@ -6,6 +6,7 @@ use anyhow::Context;
 use candle_core::DType;
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,12 +32,16 @@ pub(crate) struct ModelsArgs {
 enum ModelsCommand {
     /// Fetch a model into the cache, and print its folder
     ///
-    /// Only what is needed is fetched. A download that was cut goes on where it ended when the same command is given again.
+    /// Only what is needed is fetched. What is there is compared with its hash, and fetched again if it is damaged. A download that
+    /// was cut goes on where it ended when the same command is given again.
     #[command(after_help = "Example:  undertone models pull dslim/bert-base-NER@main")]
     Pull {
         /// Model on the hub: `owner/name`, with `@` and a branch, tag or commit if it is not to be `main`
         #[arg(value_name = "ID")]
         id: String,
+        /// Fetch everything anew, even what is there and whole
+        #[arg(long)]
+        force: bool,
     },
     /// List the models in the cache
     #[command(after_help = "Example:  undertone models list --format jsonl")]
@@ -141,7 +146,7 @@ const DEFAULT: &str = "default";
 
 pub(crate) fn run(args: ModelsArgs) -> anyhow::Result<ExitCode> {
     let done = match args.command {
-        ModelsCommand::Pull { id } => pull(&id),
+        ModelsCommand::Pull { id, force } => pull(&id, force),
         ModelsCommand::List(format) => list(format.resolve()),
         ModelsCommand::Show { model, format } => show(&model, format.resolve()),
         ModelsCommand::Verify { id, format } => return verify(id.as_deref(), format.resolve()),
@@ -152,11 +157,11 @@ pub(crate) fn run(args: ModelsArgs) -> anyhow::Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
-fn pull(text: &str) -> anyhow::Result<()> {
+fn pull(text: &str, force: bool) -> anyhow::Result<()> {
     let id = id(text)?;
     let hub = hub()?;
     let bars = Bars::new(hub.settings());
-    let pulled = hub.pull(&id, &bars);
+    let pulled = if force { hub.pull_anew(&id, &bars) } else { hub.pull(&id, &bars) };
     bars.clear();
     writeln!(std::io::stdout(), "{}", pulled?.folder.display())?;
     Ok(())
@@ -388,9 +393,15 @@ fn verify(text: Option<&str>, form: Form) -> anyhow::Result<ExitCode> {
     if found.damaged.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
+    let pulls: BTreeSet<String> = found
+        .damaged
+        .iter()
+        .map(|d| format!("      undertone models pull {}@{}\n", d.model, d.commit))
+        .collect();
     anstream::eprintln!(
-        "error: {} damaged\n\nhint: `undertone models remove ID`, then `undertone models pull ID` fetches it anew",
-        found.damaged.len()
+        "error: {} damaged\n\nhint: fetch anew what undertone reads of it with\n{}      and `undertone models remove ID` clears away what it does not read",
+        found.damaged.len(),
+        String::from_iter(pulls)
     );
     Ok(ExitCode::FAILURE)
 }

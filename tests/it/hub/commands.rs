@@ -182,13 +182,20 @@ fn damage_in_the_cache_is_found_and_named() {
     bytes[middle] ^= 1;
     fs::write(weights.canonicalize().unwrap(), &bytes).unwrap();
     fs::remove_file(snapshot.join("config.json").canonicalize().unwrap()).unwrap();
-    let assert = run(&["models", "verify"]).assert().code(1).stderr(contains("2 damaged"));
+    let remedy = format!("models pull ana/names@{COMMIT}");
+    let assert =
+        run(&["models", "verify"]).assert().code(1).stderr(contains("2 damaged").and(contains(&remedy)));
     let found = records(std::str::from_utf8(&assert.get_output().stdout).unwrap());
     assert_eq!(found[0]["file"], "config.json");
     assert_eq!(found[0]["reason"], "its content is missing");
     assert_eq!((&found[1]["file"], &found[1]["model"]), (&"model.safetensors".into(), &"ana/names".into()));
     assert!(found[1]["reason"].as_str().unwrap().contains(&sha256(&bytes)));
     run(&["models", "verify", "plain"]).assert().code(1).stderr(contains("not in the cache"));
+    run(&remedy.split(' ').collect::<Vec<_>>()).assert().success();
+    run(&["models", "verify"]).assert().success();
+    server.forget_requests();
+    run(&["models", "pull", "--force", "ana/names"]).assert().success();
+    assert!(server.requests("GET").iter().any(|r| r.network), "nothing was fetched");
 }
 
 #[test]
@@ -225,8 +232,13 @@ fn a_proxy_is_used_except_for_hosts_that_need_none() {
     let mut direct = run(home.path(), &server.endpoint, &["models", "pull", "ana/names"]);
     direct.env("HTTP_PROXY", &address).env("NO_PROXY", "127.0.0.1,localhost").assert().success();
     let mut proxied = run(home.path(), "http://hub.invalid", &["models", "pull", "ana/names"]);
-    proxied.env("HTTP_PROXY", &address).assert().code(1);
-    assert!(heard.join().unwrap().contains("hub.invalid"));
+    proxied
+        .env("HTTP_PROXY", &address)
+        .assert()
+        .code(1)
+        .stderr(contains("403").and(contains("asked for a tunnel")));
+    let heard = heard.join().unwrap();
+    assert!(heard.starts_with("CONNECT hub.invalid:80 "), "{heard}");
 }
 
 #[test]

@@ -94,6 +94,10 @@ fn a_branch_a_tag_and_a_commit_can_be_asked_for() {
     }
     // A commit that was asked for by its hash gets no name.
     assert_eq!(fs::read_dir(repo(cache.path()).join("refs")).unwrap().count(), 1);
+    let moved = format!("Location: /api/models/ana/names/revision/{OLDER}\r\n").leak();
+    server.fail(&format!("GET /api/models/ana/names/revision/{COMMIT}"), Fault::Status(307, moved));
+    let error = hub.pull(&id(&format!("ana/names@{COMMIT}")), &()).unwrap_err().to_string();
+    assert!(error.contains(OLDER) && error.contains(COMMIT), "{error}");
     let error = hub.pull(&id("ana/names@v9"), &()).unwrap_err().to_string();
     assert!(error.contains("ana/names has no revision `v9`"), "{error}");
 }
@@ -150,6 +154,30 @@ fn a_server_that_refuses_or_ignores_a_range_sends_the_whole() {
     server.fail(&format!("NETWORK GET /ana/names/resolve/{COMMIT}/{WEIGHTS}"), Fault::Status(416, ""));
     hub(cache.path(), &server.endpoint).pull(&id("ana/names"), &()).unwrap();
     assert_whole(cache.path());
+}
+
+#[test]
+fn a_server_that_always_begins_anew_and_breaks_off_is_given_up() {
+    let (server, cache) = ready();
+    let get = format!("NETWORK GET /ana/names/resolve/{COMMIT}/{WEIGHTS}");
+    (0..9).for_each(|_| server.fail(&get, Fault::Restart(10_000)));
+    let error = hub(cache.path(), &server.endpoint).pull(&id("ana/names"), &()).unwrap_err();
+    assert!(error.is_outage() && error.to_string().contains("10000 bytes"), "{error}");
+    assert!(!error.to_string().contains("secret"), "a signed address opens a file: {error}");
+    let asked = server.requests(&format!("GET /ana/names/resolve/{COMMIT}/{WEIGHTS}"));
+    assert_eq!(asked.iter().filter(|r| r.network).count(), 4, "one try and three more");
+}
+
+#[test]
+fn a_hub_that_takes_a_connection_and_says_nothing_is_left() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let mut settings = settings(cache.path(), &format!("http://{}", silent.local_addr().unwrap()));
+    (settings.stall, settings.retries) = (Duration::from_millis(300), 1);
+    let started = Instant::now();
+    let error = Hub::new(settings).pull(&id("ana/names"), &()).unwrap_err();
+    assert!(error.is_outage(), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -226,7 +254,8 @@ impl Progress for Heard {
 #[test]
 fn a_busy_hub_is_asked_again_as_it_wishes_and_progress_is_told() {
     let (server, cache) = ready();
-    server.fail("GET /api/models/ana/names", Fault::Status(503, ""));
+    let date = "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\nRetry-After: Wed, 21 Oct 2015 07:28:01 GMT\r\n";
+    server.fail("GET /api/models/ana/names", Fault::Status(503, date));
     server.fail(
         &format!("HEAD /ana/names/resolve/{COMMIT}/config.json"),
         Fault::Status(429, "Retry-After: 1\r\n"),
@@ -236,7 +265,9 @@ fn a_busy_hub_is_asked_again_as_it_wishes_and_progress_is_told() {
     hub(cache.path(), &server.endpoint).pull(&id("ana/names"), &heard).unwrap();
     let waits = heard.waits.into_inner().unwrap();
     assert_eq!(waits.len(), 3, "{waits:?}");
-    assert!(waits.contains(&("config.json".into(), Duration::from_secs(1))), "{waits:?}");
+    for file in ["the list of files", "config.json"] {
+        assert!(waits.contains(&(file.into(), Duration::from_secs(1))), "{waits:?}");
+    }
     let planned = heard.planned.into_inner().unwrap();
     let size = planned.iter().find(|p| p.file == WEIGHTS).unwrap().size;
     assert_eq!(size, Some(weights().len() as u64));
@@ -402,6 +433,101 @@ fn two_at_once_fetch_every_file_once() {
     });
     assert_whole(cache.path());
     assert_eq!(server.requests("").iter().filter(|r| r.network).count(), 1);
+}
+
+/// What can be wrong with a blob.
+fn damages() -> [fn(&Path); 3] {
+    [
+        |blob| fs::write(blob, &fs::read(blob).unwrap()[..1000]).unwrap(),
+        |blob| {
+            let mut bytes = fs::read(blob).unwrap();
+            bytes[500] ^= 1;
+            fs::write(blob, bytes).unwrap();
+        },
+        |blob| fs::remove_file(blob).unwrap(),
+    ]
+}
+
+#[test]
+fn a_pull_fetches_damaged_files_again_and_no_others() {
+    let (server, cache) = ready();
+    let hub = hub(cache.path(), &server.endpoint);
+    hub.pull(&id("ana/names"), &()).unwrap();
+    let blob = repo(cache.path()).join("blobs").join(sha256(&weights()));
+    for damage in damages() {
+        damage(&blob);
+        assert_eq!(hub.cache().verify(None).unwrap().damaged.len(), 1);
+        server.forget_requests();
+        let heard = Heard::default();
+        hub.pull(&id("ana/names"), &heard).unwrap();
+        assert_whole(cache.path());
+        assert!(hub.cache().verify(None).unwrap().damaged.is_empty());
+        assert_eq!(server.requests("/resolve/").iter().filter(|r| !r.line.contains(WEIGHTS)).count(), 0);
+        assert_eq!(heard.planned.into_inner().unwrap()[0].file, WEIGHTS);
+    }
+}
+
+#[test]
+fn a_damaged_file_stands_until_a_whole_one_takes_its_place() {
+    let (server, cache) = ready();
+    let hub = hub(cache.path(), &server.endpoint);
+    let folder = hub.pull(&id("ana/names"), &()).unwrap().folder;
+    let blob = repo(cache.path()).join("blobs").join(sha256(&weights()));
+    fs::write(&blob, b"damaged").unwrap();
+    server.fail("NETWORK GET", Fault::Flip);
+    assert!(matches!(hub.pull(&id("ana/names"), &()), Err(HubError::Damaged { .. })));
+    assert_eq!(fs::read(folder.join(WEIGHTS)).unwrap(), b"damaged");
+    let open = fs::File::open(&blob).unwrap();
+    hub.pull(&id("ana/names"), &()).unwrap();
+    assert_whole(cache.path());
+    assert_eq!(open.metadata().unwrap().len(), 7, "whoever had it open had it changed under them");
+}
+
+#[test]
+fn a_blob_that_has_no_hash_for_a_name_is_fetched_again_if_its_size_is_another() {
+    let (server, cache) = ready();
+    let head = format!("HEAD /ana/names/resolve/{COMMIT}/config.json");
+    let config = fs::read(token_model().join("config.json")).unwrap();
+    let headers: &'static str = format!("ETag: \"v1\"\r\nX-Linked-Size: {}\r\n", config.len()).leak();
+    let hub = hub(cache.path(), &server.endpoint);
+    let blob = repo(cache.path()).join("blobs/v1");
+    for (content, fetches) in [(None, 1), (Some(&config[1..]), 1), (Some(&config[..]), 0)] {
+        if let Some(content) = content {
+            fs::write(&blob, content).unwrap();
+        }
+        server.fail(&head, Fault::Status(200, headers));
+        server.forget_requests();
+        hub.pull(&id("ana/names"), &()).unwrap();
+        assert_eq!(fs::read(&blob).unwrap(), config);
+        assert_eq!(server.requests(&head.replace("HEAD", "GET")).len(), fetches);
+    }
+}
+
+#[test]
+fn all_can_be_fetched_anew() {
+    let (server, cache) = ready();
+    let hub = hub(cache.path(), &server.endpoint);
+    hub.pull(&id("ana/names"), &()).unwrap();
+    let before = tree(cache.path());
+    server.forget_requests();
+    // What is left of another try is not gone on with.
+    fs::write(part(cache.path(), &sha256(&weights())), &weights()[..5000]).unwrap();
+    hub.pull_anew(&id("ana/names"), &()).unwrap();
+    assert_whole(cache.path());
+    assert_eq!(tree(cache.path()), before);
+    let asked = server.requests("GET /ana");
+    assert_eq!(asked.len(), 7, "six files, one of them by way of the second host: {asked:?}");
+    assert!(asked.iter().all(|request| !request.headers.contains_key("range")));
+}
+
+#[test]
+fn the_index_of_weights_is_fetched_once_whether_anew_or_not() {
+    let server = Server::start();
+    let cache = tempfile::tempdir().unwrap();
+    server.add_folder("ana/shards", COMMIT, &root().join("tests/fixtures/families/forms/sharded-bf16"), &[]);
+    let hub = hub(cache.path(), &server.endpoint);
+    hub.pull_anew(&id("ana/shards"), &()).unwrap();
+    assert_eq!(server.requests("index.json").iter().filter(|r| r.line.starts_with("GET")).count(), 1);
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     Status(u16, &'static str),
     /// The connection ends after so many bytes of the body.
     Cut(usize),
+    /// A range is ignored, and the connection ends after so many bytes of the whole.
+    Restart(usize),
     /// The body stops after so many bytes, and the connection stays open.
     Stall(usize),
     /// The body comes in pieces with a pause before each.
@@ -233,7 +235,7 @@ impl State {
         }
         if is_large(name) && !request.network {
             let (etag, size) = (sha256(bytes), bytes.len());
-            let to = format!("{}{path}", self.network);
+            let to = format!("{}{path}?Signature=secret", self.network);
             let linked = format!("X-Linked-Etag: \"{etag}\"\r\nX-Linked-Size: {size}\r\n");
             return write!(
                 out,
@@ -255,7 +257,7 @@ impl State {
             .get("range")
             .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
         let same = request.headers.get("if-range").is_none_or(|wanted| *wanted == etag);
-        let from = from.filter(|_| same);
+        let from = from.filter(|_| same && !matches!(fault, Some(Fault::Restart(_))));
         if from.is_some_and(|from| from >= bytes.len()) {
             return write!(out, "HTTP/1.1 416 X\r\n{headers}Content-Length: 0\r\n\r\n");
         }
@@ -271,7 +273,7 @@ impl State {
             return Ok(());
         }
         match fault {
-            Some(Fault::Cut(n)) => out.write_all(&body[..n]),
+            Some(Fault::Cut(n) | Fault::Restart(n)) => out.write_all(&body[..n]),
             Some(Fault::Stall(n)) => {
                 out.write_all(&body[..n])?;
                 out.flush()?;
