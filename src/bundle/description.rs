@@ -64,6 +64,9 @@ pub struct TokenTask {
     pub transform: bool,
 }
 
+/// Labels without names that a `config.json` may announce; more would be a mistake, and fill the memory with names.
+const MOST_LABELS: usize = 100_000;
+
 impl Head {
     /// Its name, under which its tensors are.
     pub fn name(&self) -> &str {
@@ -188,11 +191,19 @@ impl Description {
             #[serde(default)]
             architectures: Vec<String>,
             id2label: Option<BTreeMap<String, String>>,
+            num_labels: Option<usize>,
             problem_type: Option<String>,
         }
         let fields: Labels = serde_json::from_slice(config_json).map_err(|e| e.to_string())?;
         let architecture = fields.architectures.first().map(String::as_str).unwrap_or_default();
-        let labels = labels_in_order(fields.id2label.unwrap_or_default())?;
+        let labels = match fields.id2label.filter(|labels| !labels.is_empty()) {
+            Some(labels) => labels_in_order(labels)?,
+            // The names that HF configurations give, and their number where nothing is said of it.
+            None if fields.num_labels.is_some_and(|n| n > MOST_LABELS) => {
+                return Err(format!("`num_labels` is more than {MOST_LABELS}"));
+            }
+            None => (0..fields.num_labels.unwrap_or(2)).map(|i| format!("LABEL_{i}")).collect(),
+        };
         let head = match architecture.split_once("For").map(|(_, task)| task) {
             Some("SequenceClassification") => {
                 // The order of transformers' text-classification pipeline.
@@ -281,10 +292,6 @@ fn labels_in_order(id2label: BTreeMap<String, String>) -> Result<Vec<String>, St
     if let Some((expected, (found, _))) = numbered.iter().enumerate().find(|(i, (id, _))| i != id) {
         return Err(format!("`id2label` goes on with {found} where {expected} should stand"));
     }
-    if numbered.is_empty() {
-        // The default of HF configurations.
-        return Ok(vec!["LABEL_0".into(), "LABEL_1".into()]);
-    }
     Ok(numbered.into_iter().map(|(_, label)| label).collect())
 }
 
@@ -344,6 +351,24 @@ mod tests {
             let error = parse(&heads).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn labels_without_names_have_those_of_transformers() {
+        let labels = |more: &str| {
+            let json = format!(
+                r#"{{"vocab_size":9,"hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":16,
+                "max_position_embeddings":12,"architectures":["BertForSequenceClassification"]{more}}}"#
+            );
+            let config = EncoderConfig::parse(json.as_bytes()).unwrap();
+            let description = Description::from_hugging_face(json.as_bytes(), &config);
+            description.map(|d| d.sentence().expect("a sentence head").labels.clone())
+        };
+        assert_eq!(labels("").unwrap(), ["LABEL_0", "LABEL_1"]);
+        assert_eq!(labels(r#","num_labels":3"#).unwrap(), ["LABEL_0", "LABEL_1", "LABEL_2"]);
+        assert_eq!(labels(r#","num_labels":3,"id2label":{"0":"yes"}"#).unwrap(), ["yes"]);
+        assert!(labels(r#","num_labels":999999999999"#).unwrap_err().contains("num_labels"));
+        assert!(labels(r#","num_labels":0"#).unwrap_err().contains("no labels"));
     }
 
     #[test]
