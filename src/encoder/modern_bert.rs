@@ -120,8 +120,9 @@ impl Rotation {
         let half = width / heads / 2;
         let x = x.reshape((batch, tokens, heads, 2 * half))?;
         let (first, second) = (x.narrow(3, 0, half)?, x.narrow(3, half, half)?);
-        let turned_first = (first.broadcast_mul(&self.cos)? - second.broadcast_mul(&self.sin)?)?;
-        let turned_second = (second.broadcast_mul(&self.cos)? + first.broadcast_mul(&self.sin)?)?;
+        let (cos, sin) = (self.cos.to_dtype(x.dtype())?, self.sin.to_dtype(x.dtype())?);
+        let turned_first = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
+        let turned_second = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
         Tensor::cat(&[turned_first, turned_second], 3)?.reshape((batch, tokens, width))
     }
 }

@@ -1,12 +1,13 @@
 //! Parity with Hugging Face `transformers` for the relatives of BERT, by the numbers of `scripts/golden_families.py`.
 
 use crate::golden::assert_close;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use undertone::bundle::Bundle;
+use undertone::bundle::{Bundle, Network};
 use undertone::encoder::{Pass, Sequences};
 use undertone::engine::{Engine, Input, Tasks};
 
@@ -94,6 +95,26 @@ fn logits_of_both_heads_are_those_of_transformers() {
                 let alone = logits(&folder, &[&sentence.ids], token).remove(0);
                 assert_close(&ours, &alone, COMPANY, &what);
             }
+        }
+    }
+}
+
+/// On a GPU every layer is composed of candle's operations, as it is on the CPU for any type but f32.
+#[test]
+fn composed_of_plain_operations_the_logits_are_the_same() {
+    for family in FAMILIES {
+        let golden = golden(family);
+        let bundle = Bundle::open(&folder(family).join("sequence")).unwrap();
+        let tensors: HashMap<String, Tensor> =
+            bundle.weights.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        let builder = VarBuilder::from_tensors(tensors, DType::F64, &Device::Cpu);
+        let network = Network::load(builder, &bundle.config, &bundle.description).unwrap();
+        let rows: Vec<(&[u32], &[u32])> = golden.sentences.iter().map(|s| (&s.ids[..], &[][..])).collect();
+        let sequences = Sequences::new(&rows, bundle.config.pad_token_id, false, &Device::Cpu).unwrap();
+        let logits = network.forward(&sequences, &Pass::inference(), true, false).unwrap();
+        let logits = logits.sentence.expect("a sentence head").to_dtype(DType::F32).unwrap();
+        for (sentence, ours) in golden.sentences.iter().zip(logits.to_vec2().unwrap()) {
+            assert_close(&ours, &sentence.logits, golden.tolerance, &format!("{family}: {}", sentence.text));
         }
     }
 }

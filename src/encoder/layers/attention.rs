@@ -58,7 +58,7 @@ fn plain(
     let (q, k, v) = (split(&qkv[0])?, split(&qkv[1])?, split(&qkv[2])?);
     let mut scores = (q.matmul(&k.t()?)? / ((width / heads) as f64).sqrt())?;
     if let Some(bias) = bias {
-        scores = scores.broadcast_add(bias)?;
+        scores = scores.broadcast_add(&bias.to_dtype(scores.dtype())?)?;
     }
     let hidden: Vec<f32> = lengths
         .iter()
