@@ -68,10 +68,12 @@ impl Bundle {
                     .into(),
             );
         }
-        if head.has_transform() != self.config.modern.is_some() {
-            return Err(
-                "the class of `transformers` for this encoder has another layer before the classifier".into(),
-            );
+        let wanted = self.config.modern.is_some();
+        if head.has_transform() != wanted {
+            let layers = if wanted { "a dense layer and a norm" } else { "no other layer" };
+            return Err(format!(
+                "the class of `transformers` for this encoder has {layers} before the classifier\n\nhint: a model trained with `transform = {wanted}` can be exported"
+            ));
         }
         let expected = Pooling::of(&self.config);
         match head {

@@ -81,6 +81,12 @@ impl Network {
                 tensors.push((format!("{prefix}.pooler.weight"), vec![width, width]));
                 tensors.push((format!("{prefix}.pooler.bias"), vec![width]));
             }
+            if head.has_transform() {
+                let transform = format!("{prefix}.transform");
+                tensors.extend(
+                    Transform::tensors(config).map(|(name, shape)| (format!("{transform}.{name}"), shape)),
+                );
+            }
             tensors.push((format!("{prefix}.classifier.weight"), vec![labels, width]));
             tensors.push((format!("{prefix}.classifier.bias"), vec![labels]));
         }

@@ -29,6 +29,9 @@ pub(crate) struct Recipe {
     /// Sentence vector: `mean`, `first`, or the first token through a dense layer: `pooler`, `pooler-gelu`, `pooler-relu`.
     #[serde(default = "mean")]
     pub(crate) pooling: Pooling,
+    /// Whether a dense layer, GELU and a norm stand before every classifier, as in the classes of `transformers` for ModernBERT.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) transform: bool,
     /// Labels of the sentence head, in order; none for no such head.
     #[serde(default)]
     pub(crate) labels: Vec<String>,
@@ -176,7 +179,7 @@ impl Recipe {
                 labels: self.labels.clone(),
                 activation: Activation::Sigmoid,
                 pooling: self.pooling,
-                transform: false,
+                transform: self.transform,
                 thresholds: vec![0.5; self.labels.len()],
                 temperature: 1.0,
             }));
@@ -184,7 +187,7 @@ impl Recipe {
         if !self.entity_types.is_empty() {
             let tags = self.entity_types.iter().flat_map(|kind| [format!("B-{kind}"), format!("I-{kind}")]);
             let labels = std::iter::once("O".to_owned()).chain(tags).collect();
-            heads.push(Head::Token(TokenTask { name: "entities".into(), labels, transform: false }));
+            heads.push(Head::Token(TokenTask { name: "entities".into(), labels, transform: self.transform }));
         }
         if heads.is_empty() {
             return Err(misuse(

@@ -18,16 +18,28 @@ impl Transform {
     /// If a tensor is missing or mis-shaped.
     pub fn load(vb: VarBuilder, config: &EncoderConfig) -> Result<Self> {
         let width = config.hidden_size;
-        let bias = |name: &str, there: bool| match there {
+        let bias = |name: &str| match Self::tensors(config).any(|(there, _)| there == name) {
             true => vb.get(width, name),
             false => Tensor::zeros(width, vb.dtype(), vb.device()),
         };
-        let dense_bias = config.modern.as_ref().is_some_and(|modern| modern.classifier_bias);
         Ok(Self {
-            dense: (vb.get((width, width), "dense.weight")?, bias("dense.bias", dense_bias)?),
-            norm: (vb.get(width, "norm.weight")?, bias("norm.bias", config.norm_bias)?),
+            dense: (vb.get((width, width), "dense.weight")?, bias("dense.bias")?),
+            norm: (vb.get(width, "norm.weight")?, bias("norm.bias")?),
             epsilon: config.layer_norm_eps,
         })
+    }
+
+    /// Names and shapes of its tensors.
+    pub fn tensors(config: &EncoderConfig) -> impl Iterator<Item = (&'static str, Vec<usize>)> {
+        let width = config.hidden_size;
+        let dense_bias = config.modern.as_ref().is_some_and(|modern| modern.classifier_bias);
+        let all = [
+            (true, "dense.weight", vec![width, width]),
+            (dense_bias, "dense.bias", vec![width]),
+            (true, "norm.weight", vec![width]),
+            (config.norm_bias, "norm.bias", vec![width]),
+        ];
+        all.into_iter().filter(|(there, ..)| *there).map(|(_, name, shape)| (name, shape))
     }
 
     /// `[.., width]` in and out.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 /// heads that it has not ([`Bundle::open_encoder`] opens one that has none) and for the casing embedding. A pooler is taken from
 /// anywhere if need be: HF checkpoints have one that belongs to no head.
 ///
-/// New matrices are normal with the configuration's `initializer_range`, new biases 0, as in HF; the casing embedding
+/// New matrices are normal with the configuration's `initializer_range`, new biases 0 and new norms 1, as in HF; the casing embedding
 /// starts at 0, so that the encoder starts as it was.
 ///
 /// # Errors
@@ -50,9 +50,12 @@ pub fn initial_weights(
             None => {
                 let mut stream = Stream::new(&[seed, 0x6e65_7774, number as u64]);
                 let zero = name.ends_with(".bias") || name.ends_with(Encoder::CASING);
-                let spread = if zero { 0.0 } else { base.config.initializer_range };
+                let (mean, spread) = match name.ends_with(".norm.weight") {
+                    true => (1.0, 0.0),
+                    false => (0.0, if zero { 0.0 } else { base.config.initializer_range }),
+                };
                 let values: Vec<f32> =
-                    (0..shape.iter().product()).map(|_| (stream.normal() * spread) as f32).collect();
+                    (0..shape.iter().product()).map(|_| (mean + stream.normal() * spread) as f32).collect();
                 Tensor::from_vec(values, shape, &Device::Cpu)?
             }
         };

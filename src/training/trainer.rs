@@ -524,10 +524,12 @@ mod tests {
 
     #[test]
     fn every_parameter_has_a_gradient_after_one_step() {
-        for pooling in [Pooling::Mean, Pooling::Pooler] {
+        for (pooling, transform) in [(Pooling::Mean, false), (Pooling::Pooler, false), (Pooling::First, true)]
+        {
             let bundle = tiny_bundle();
             let mut description = bundle.description.clone();
-            description.sentence_mut().expect("a sentence head").pooling = pooling;
+            let task = description.sentence_mut().expect("a sentence head");
+            (task.pooling, task.transform) = (pooling, transform);
             let mut headless = bundle.clone();
             headless.description.heads.clear();
             let weights = initial_weights(&headless, &description, 1).unwrap();
