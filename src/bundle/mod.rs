@@ -58,7 +58,7 @@ struct Files {
 #[non_exhaustive]
 pub enum BundleError {
     /// A file is missing or cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", missing_hint(source))]
     File {
         /// The file.
         path: PathBuf,
@@ -106,7 +106,9 @@ pub enum BundleError {
         reason: String,
     },
     /// The weights file is damaged or of an unknown kind.
-    #[error("{path}: {reason}")]
+    #[error(
+        "{path}: {reason}\n\nhint: the file may be damaged or have come only in part; fetch or copy the folder again as a whole"
+    )]
     Weights {
         /// The file.
         path: PathBuf,
@@ -139,6 +141,16 @@ pub enum BundleError {
         /// The two facts that disagree.
         reason: String,
     },
+}
+
+/// What to do about a file that is not there.
+fn missing_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "\n\nhint: a model is a folder with config.json, a tokenizer and all files of its weights; fetch or copy it again as a whole"
+        }
+        _ => "",
+    }
 }
 
 impl Bundle {

@@ -300,7 +300,16 @@ fn a_folder_that_is_no_model_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = undertone();
     command.args(["classify", "-m"]).arg(folder.path()).write_stdin("Text.");
-    command.assert().code(1).stderr(contains("config.json"));
+    command.assert().code(1).stderr(contains("config.json: ").and(contains("hint: a model is a folder")));
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(sentence_model().join(name), folder.path().join(name)).unwrap();
+    }
+    let weights = folder.path().join("model.safetensors");
+    fs::write(&weights, &fs::read(&weights).unwrap()[..3000]).unwrap();
+    command
+        .assert()
+        .code(1)
+        .stderr(contains("model.safetensors: ").and(contains("hint: the file may be damaged")));
 }
 
 #[test]
