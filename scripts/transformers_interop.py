@@ -110,7 +110,9 @@ def loads(auto: Any, folder: Path) -> Any:
     # In the type that the folder has; answers are then computed in f32, as undertone does.
     model, info = auto.from_pretrained(folder, output_loading_info=True)
     wrong = {key: value for key, value in info.items() if value}
-    return None if wrong else model.float()
+    named = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+    typed = model.dtype == named[folder.name.rsplit("-", 1)[-1]]
+    return None if wrong or not typed else model.float()
 
 
 def differences(ours: list[dict[str, float]], model: Any, folder: Path) -> float:
@@ -124,7 +126,7 @@ def differences(ours: list[dict[str, float]], model: Any, folder: Path) -> float
 
 def sequence(name: str, folder: Path, dtype: str) -> None:
     model = loads(AutoModelForSequenceClassification, folder)
-    check(model is not None, f"{name}, {dtype}: transformers finds all weights of the classifier")
+    check(model is not None, f"{name}, {dtype}: transformers finds all weights of the classifier in their type")
     if model is None:
         return
     config = model.config
@@ -136,7 +138,7 @@ def sequence(name: str, folder: Path, dtype: str) -> None:
 
 def tokens(name: str, folder: Path, dtype: str) -> None:
     model = loads(AutoModelForTokenClassification, folder)
-    check(model is not None, f"{name}, {dtype}: transformers finds all weights of the tagger")
+    check(model is not None, f"{name}, {dtype}: transformers finds all weights of the tagger in their type")
     if model is None:
         return
     tokenizer = AutoTokenizer.from_pretrained(folder)

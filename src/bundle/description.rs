@@ -196,9 +196,12 @@ impl Description {
         }
         let fields: Labels = serde_json::from_slice(config_json).map_err(|e| e.to_string())?;
         let architecture = fields.architectures.first().map(String::as_str).unwrap_or_default();
-        let labels = match fields.id2label.filter(|labels| !labels.is_empty()) {
+        let named =
+            fields.id2label.filter(|labels| fields.num_labels.unwrap_or(labels.len()) == labels.len());
+        let labels = match named.filter(|labels| !labels.is_empty()) {
             Some(labels) => labels_in_order(labels)?,
-            // The names that HF configurations give, and their number where nothing is said of it.
+            // The names that HF configurations give, in place of another number of names too, and their number where nothing is
+            // said of it.
             None if fields.num_labels.is_some_and(|n| n > MOST_LABELS) => {
                 return Err(format!("`num_labels` is more than {MOST_LABELS}"));
             }
@@ -366,7 +369,8 @@ mod tests {
         };
         assert_eq!(labels("").unwrap(), ["LABEL_0", "LABEL_1"]);
         assert_eq!(labels(r#","num_labels":3"#).unwrap(), ["LABEL_0", "LABEL_1", "LABEL_2"]);
-        assert_eq!(labels(r#","num_labels":3,"id2label":{"0":"yes"}"#).unwrap(), ["yes"]);
+        assert_eq!(labels(r#","num_labels":2,"id2label":{"0":"yes"}"#).unwrap(), ["LABEL_0", "LABEL_1"]);
+        assert_eq!(labels(r#","num_labels":1,"id2label":{"0":"yes"}"#).unwrap(), ["yes"]);
         assert!(labels(r#","num_labels":999999999999"#).unwrap_err().contains("num_labels"));
         assert!(labels(r#","num_labels":0"#).unwrap_err().contains("no labels"));
     }

@@ -24,7 +24,7 @@ const CLASSES: [(&str, &str); 10] = [
 ];
 
 impl Bundle {
-    /// Writes the encoder and one head as a folder (made if need be) that `AutoModelForSequenceClassification` or
+    /// Writes the encoder and one head as a folder (new or empty) that `AutoModelForSequenceClassification` or
     /// `AutoModelForTokenClassification` of `transformers` loads and that gives the same probabilities there: `config.json`,
     /// `tokenizer.json`, `tokenizer_config.json` and `model.safetensors`. A temperature goes into the classifier. Thresholds
     /// have no place in such a folder: who reads it decides at 0.5, or knows better.
@@ -77,6 +77,9 @@ impl Bundle {
         }
         let expected = Pooling::of(&self.config);
         match head {
+            Head::Sentence(task) if task.activation == Activation::Softmax && task.labels.len() == 1 => {
+                Err("a softmax over one label always gives 1, and `transformers` would take a sigmoid".into())
+            }
             Head::Sentence(task) if task.pooling != expected => {
                 let (found, expected) = (task.pooling.name(), expected.name());
                 Err(format!(
@@ -106,7 +109,7 @@ impl Bundle {
             labels.iter().enumerate().map(|(i, label)| (i.to_string(), json!(label))).collect();
         let by_label: Map<String, Value> =
             labels.iter().enumerate().map(|(i, label)| (label.clone(), json!(i))).collect();
-        for stale in ["num_labels", "torch_dtype", "problem_type", "quantization_config"] {
+        for stale in ["num_labels", "problem_type", "quantization_config"] {
             config.shift_remove(stale);
         }
         config.insert("model_type".into(), kind.into());
@@ -114,21 +117,27 @@ impl Bundle {
         config.insert("id2label".into(), by_number.into());
         config.insert("label2id".into(), by_label.into());
         config.extend(problem.map(|problem| ("problem_type".to_owned(), problem.into())));
-        // `transformers` has read this name since version 4.56, and the older `torch_dtype` still.
         let dtype = match dtype {
             DType::F32 => "float32",
             DType::F16 => "float16",
             DType::BF16 => "bfloat16",
             other => return Err(format!("weights are F32, F16 or BF16 there, not {}", other.as_str())),
         };
-        config.insert("torch_dtype".into(), dtype.into());
+        // The first is the name from `transformers` 4.56 on.
+        for name in ["dtype", "torch_dtype"] {
+            config.insert(name.into(), dtype.into());
+        }
         pretty(&config)
     }
 
-    /// With the window that this model reads, so that longer texts are cut there where they are windowed here.
+    /// With the window that this model reads, so that longer texts are cut there where they are windowed here, and with what its
+    /// normaliser does: `BertTokenizer` takes the defaults for what is not said.
     fn exported_tokenizer_config(&self) -> Result<Vec<u8>, String> {
         let mut config = self.files.tokenizer_config.as_deref().map_or(Ok(Map::new()), object)?;
         config.insert("model_max_length".into(), self.max_tokens().into());
+        for (name, value) in self.tokenizer.bert_normalizer() {
+            config.insert(name.into(), json!(value));
+        }
         pretty(&config)
     }
 
@@ -205,6 +214,10 @@ mod tests {
             assert_eq!(back.description.sentence().unwrap().labels, task.labels);
             assert_eq!(back.description.sentence().unwrap().activation, task.activation);
             assert_eq!(back.max_tokens(), bundle.max_tokens());
+            let config: Value = serde_json::from_slice(back.config_json()).unwrap();
+            let name = [(DType::F32, "float32"), (DType::F16, "float16"), (DType::BF16, "bfloat16")];
+            let name = name.iter().find(|(known, _)| *known == dtype).unwrap().1;
+            assert_eq!((&config["dtype"], &config["torch_dtype"]), (&json!(name), &json!(name)));
             for (ours, theirs) in answer(&bundle).scores.iter().zip(answer(&back).scores) {
                 assert!((ours - theirs).abs() < tolerance, "{dtype:?}: {ours}, not {theirs}");
             }
@@ -228,6 +241,12 @@ mod tests {
         let told = error(&bundle, "stance");
         assert!(told.contains("pools by `mean`") && told.contains("pooling = \"pooler\""), "{told}");
         assert!(error(&tiny_bundle(), "entities").contains("`casing = false`"));
+        let mut tensors = plain_bundle().weights.tensors().clone();
+        let large = (&tensors["heads.entities.classifier.bias"] + 1e6).unwrap();
+        tensors.insert("heads.entities.classifier.bias".into(), large);
+        let bundle = bundle.with(bundle.description.clone(), super::super::Weights::from_tensors(tensors));
+        let told = bundle.export(folder.path(), "entities", DType::F16).unwrap_err().to_string();
+        assert!(told.contains("too large for f16") && told.contains("bf16"), "{told}");
         assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is written");
     }
 }

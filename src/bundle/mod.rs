@@ -22,7 +22,7 @@ pub(crate) use checkpoint::{weights_files, weights_names};
 
 use crate::digest;
 use crate::encoder::{ConfigError, EncoderConfig, Family};
-use crate::tokens::{Tokenizer, TokenizerError, Vocabulary};
+use crate::tokens::{Beside, Tokenizer, TokenizerError, Vocabulary};
 use candle_core::{Device, Tensor};
 use checkpoint::Checkpoint;
 use sha2::{Digest, Sha256};
@@ -162,7 +162,7 @@ impl Bundle {
         Self::open_with(folder, true)
     }
 
-    /// Opens a bundle folder without its heads, whether they are sound or not, to put new ones on its encoder.
+    /// Opens a bundle folder without its heads, to put new ones on its encoder. Their tensors may be missing or of another shape.
     ///
     /// # Errors
     /// If a file is missing or damaged, or the files do not fit each other.
@@ -297,21 +297,34 @@ fn tokenizer_of_vocabulary(
     tokenizer_config: Option<&[u8]>,
 ) -> Result<Vec<u8>, BundleError> {
     let refused = || BundleError::NoTokenizer { path: folder.to_owned() };
-    let config = EncoderConfig::parse(config)
-        .map_err(|source| BundleError::Config { path: folder.join("config.json"), source })?;
-    let read = |name: &str| std::fs::read_to_string(folder.join(name));
-    let vocabulary = match config.family {
+    let family = EncoderConfig::parse(config)
+        .map_err(|source| BundleError::Config { path: folder.join("config.json"), source })?
+        .family;
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read_to_string(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => refused(),
+            _ => BundleError::File { path, source },
+        })
+    };
+    let vocabulary = match family {
         Family::Bert | Family::DistilBert | Family::Electra => {
-            Vocabulary::WordPiece { vocab: read("vocab.txt").map_err(|_| refused())? }
+            Vocabulary::WordPiece { vocab: read("vocab.txt")? }
         }
-        Family::Roberta => Vocabulary::BytePairs {
-            vocab: read("vocab.json").map_err(|_| refused())?,
-            merges: read("merges.txt").map_err(|_| refused())?,
-        },
+        Family::Roberta => Vocabulary::BytePairs { vocab: read("vocab.json")?, merges: read("merges.txt")? },
         _ => return Err(refused()),
     };
+    let added_tokens = match read("added_tokens.json") {
+        Err(BundleError::NoTokenizer { .. }) => None,
+        added => Some(added?),
+    };
+    let beside = Beside {
+        tokenizer_config,
+        config: Some(config),
+        added_tokens: added_tokens.as_deref().map(str::as_bytes),
+    };
     vocabulary
-        .definition(tokenizer_config)
+        .definition(&beside)
         .map_err(|reason| BundleError::Vocabulary { path: folder.to_owned(), reason })
 }
 

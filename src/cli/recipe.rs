@@ -38,7 +38,7 @@ pub(crate) struct Recipe {
     /// Entity types of the token head, in order; none for no such head.
     #[serde(default)]
     pub(crate) entity_types: Vec<String>,
-    /// Whether new heads take the place of those that the base model has.
+    /// Whether new classifiers take the place of those that the base model has.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) new_head: bool,
     /// Hyper-parameters.

@@ -16,7 +16,7 @@ pub fn casing_classes(text: &str, pieces: &Pieces) -> Vec<u32> {
         let end = start + pieces.words[start..].iter().take_while(|&&w| w == word).count();
         let span =
             Span::new(pieces.spans[start].start, pieces.spans[end - 1].end.max(pieces.spans[start].start));
-        classes.resize(end, class(span.of(text).unwrap_or("")));
+        classes.resize(end, if word == Pieces::NO_WORD { 0 } else { class(span.of(text).unwrap_or("")) });
         start = end;
     }
     classes

@@ -8,7 +8,7 @@ mod words;
 
 pub use casing::{CASING_CLASSES, casing_classes};
 pub use tokenizer::{PairFrame, Pieces, Tokenizer, TokenizerError};
-pub use vocabulary::Vocabulary;
+pub use vocabulary::{Beside, Vocabulary};
 pub use window::{Window, windows};
 pub use words::{first_pieces, split_words};
 

@@ -9,8 +9,13 @@ pub struct Pieces {
     pub ids: Vec<u32>,
     /// Where each piece stands, in bytes of the text.
     pub spans: Vec<Span>,
-    /// The pre-tokeniser's word that each piece belongs to, counted from 0.
+    /// The pre-tokeniser's word that each piece belongs to, counted from 0; [`Pieces::NO_WORD`] for special tokens in the text.
     pub words: Vec<u32>,
+}
+
+impl Pieces {
+    /// The word of pieces that belong to none.
+    pub const NO_WORD: u32 = u32::MAX;
 }
 
 /// What a tokenizer puts around and between the pieces of two texts that go through the encoder as one sequence.
@@ -84,17 +89,34 @@ struct Overrides {
 /// A special token, plain or with its properties.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Token {
+pub(super) enum Token {
     Name(String),
-    Added { content: String },
+    Added {
+        content: String,
+        /// Whether the space before it belongs to it.
+        #[serde(default)]
+        lstrip: bool,
+    },
+}
+
+impl Token {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Name(name) | Self::Added { content: name, .. } => name,
+        }
+    }
+
+    pub(super) fn takes_space(&self) -> bool {
+        matches!(self, Self::Added { lstrip: true, .. })
+    }
 }
 
 impl Tokenizer {
     /// Reads `tokenizer.json` and, where there is one, `tokenizer_config.json`.
     ///
     /// Truncation and padding that the file carries are switched off (callers window and pad), special tokens written
-    /// out in a text stay text (see [`Tokenizer::reading_special_tokens`]), and a BERT normaliser follows
-    /// `tokenizer_config.json`, as `BertTokenizerFast` has it.
+    /// out in a text stay text (see [`Tokenizer::reading_special_tokens`]), and a BERT normaliser follows what
+    /// `tokenizer_config.json` says of it, as in `BertTokenizer`; where that says nothing, `tokenizer.json` holds.
     ///
     /// # Errors
     /// If a file is not what its name says.
@@ -126,7 +148,7 @@ impl Tokenizer {
         let (prefix, suffix) = special_tokens(&inner)?;
         let max_length = overrides.model_max_length.filter(|&n| (1.0..1e9).contains(&n)).map(|n| n as usize);
         let unknown = match overrides.unk_token {
-            Some(Token::Name(name) | Token::Added { content: name }) => inner.token_to_id(&name),
+            Some(token) => inner.token_to_id(token.name()),
             None => ["[UNK]", "<unk>"].iter().find_map(|token| inner.token_to_id(token)),
         };
         Ok(Self { inner, prefix, suffix, unknown, max_length })
@@ -146,8 +168,21 @@ impl Tokenizer {
     pub fn pieces(&self, text: &str) -> Result<Pieces, TokenizerError> {
         let encoding = self.inner.encode(text, false).map_err(TokenizerError::Encode)?;
         let spans = encoding.get_offsets().iter().map(|&(start, end)| snap(text, start, end)).collect();
-        let words = encoding.get_word_ids().iter().map(|word| word.unwrap_or(u32::MAX)).collect();
-        Ok(Pieces { ids: encoding.get_ids().to_vec(), spans, words })
+        let ids = encoding.get_ids().to_vec();
+        let words = encoding.get_word_ids().iter().zip(&ids).map(|(word, &id)| match word {
+            Some(word) if !self.reads_as_special(id) => *word,
+            _ => Pieces::NO_WORD,
+        });
+        Ok(Pieces { words: words.collect(), ids, spans })
+    }
+
+    /// Whether an id in a text is that of a special token, which it can be only where those are read.
+    fn reads_as_special(&self, id: u32) -> bool {
+        !self.inner.get_encode_special_tokens()
+            && self
+                .inner
+                .id_to_token(id)
+                .is_some_and(|token| self.inner.get_added_vocabulary().is_special_token(&token))
     }
 
     /// Whether each piece continues the word of the piece before it, by the rule of `transformers`' token-classification
@@ -218,6 +253,18 @@ impl Tokenizer {
     /// The id that stands for what the vocabulary lacks, if it has one.
     pub fn unknown(&self) -> Option<u32> {
         self.unknown
+    }
+
+    /// What a BERT normaliser does, under the names of `tokenizer_config.json`; nothing for another.
+    pub(crate) fn bert_normalizer(&self) -> Vec<(&'static str, Option<bool>)> {
+        match self.inner.get_normalizer() {
+            Some(NormalizerWrapper::BertNormalizer(normalizer)) => vec![
+                ("do_lower_case", Some(normalizer.lowercase)),
+                ("strip_accents", normalizer.strip_accents),
+                ("tokenize_chinese_chars", Some(normalizer.handle_chinese_chars)),
+            ],
+            _ => Vec::new(),
+        }
     }
 
     /// True if texts are put into lower case before they are looked up in a vocabulary that was made from cased text: one of
@@ -321,8 +368,10 @@ mod tests {
     fn a_special_token_written_in_a_text_stays_text() {
         let pieces = tiny().pieces("the [SEP] troops").unwrap();
         assert!(!pieces.ids.contains(&3), "{pieces:?}");
-        let pieces = tiny().reading_special_tokens().pieces("the [SEP] troops").unwrap();
-        assert_eq!(pieces.ids, [5, 3, 6]);
+        let text = "the [SEP][SEP] troops";
+        let pieces = tiny().reading_special_tokens().pieces(text).unwrap();
+        assert_eq!(pieces.ids, [5, 3, 3, 6]);
+        assert_eq!(crate::tokens::casing_classes(text, &pieces), [1, 0, 0, 1]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct TrainingConfig {
     pub max_tokens: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Factor on the rate of tensors that are new: heads, casing embedding.
+    /// Factor on the rate of heads and casing embedding, which as a rule are new.
     pub new_tensor_rate: f64,
     /// Factor on the rate from each layer to the one below (1: none).
     pub layer_decay: f64,

@@ -1,14 +1,15 @@
 use super::TrainingError;
 use super::batches::Stream;
-use crate::bundle::{Bundle, Description, Network, Weights};
+use crate::bundle::{Bundle, Description, Head, Network, Weights};
 use crate::encoder::Encoder;
 use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::collections::{BTreeMap, HashMap};
 
 /// Weights to start from: the encoder of `base`, its head for every head of `description` of the same kind, and new tensors for
-/// heads that it has not ([`Bundle::open_encoder`] opens one that has none) and for the casing embedding. A pooler is taken from
-/// anywhere if need be: HF checkpoints have one that belongs to no head.
+/// heads that it has not ([`Bundle::open_encoder`] opens one that has none) and for the casing embedding. The dense
+/// layer of a pooler is kept from `base` where it fits, in a new head too, as `transformers` keeps it: in HF checkpoints it often
+/// belongs to the encoder.
 ///
 /// New matrices are normal with the configuration's `initializer_range`, new biases 0 and new norms 1, as in HF; the casing embedding
 /// starts at 0, so that the encoder starts as it was.
@@ -20,13 +21,19 @@ pub fn initial_weights(
     description: &Description,
     seed: u64,
 ) -> Result<Weights, TrainingError> {
+    // What the tensors of a head and of the one that it goes on from begin with.
     let mut continued: Vec<(String, String)> = Vec::new();
     for head in &description.heads {
         if let Some(known) = base.description.heads.iter().find(|known| known.is_like(head)) {
-            known
-                .check_continues_as(head)
-                .map_err(|reason| TrainingError::ForeignHead { head: known.name().to_owned(), reason })?;
-            continued.push((Network::head_prefix(head.name()), Network::head_prefix(known.name())));
+            let foreign = |reason| TrainingError::ForeignHead { head: known.name().to_owned(), reason };
+            known.check_continues_as(head).map_err(foreign)?;
+            if base.description.casing_classes > 0 && description.casing_classes == 0 {
+                return Err(foreign(
+                    "it has learnt with a casing embedding, and `casing = false` is asked for".into(),
+                ));
+            }
+            let prefix = |head: &Head| format!("{}.", Network::head_prefix(head.name()));
+            continued.push((prefix(head), prefix(known)));
         }
     }
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();

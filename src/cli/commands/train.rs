@@ -37,7 +37,7 @@ pub(crate) struct TrainArgs {
     /// Hugging Face hub
     #[arg(short, long, value_name = "MODEL")]
     base: Option<PathBuf>,
-    /// Begin with new heads, whatever heads the base model has
+    /// Begin with new classifiers, whatever heads the base model has; a dense layer before them that fits is kept
     #[arg(long)]
     new_head: bool,
     /// Number that all chance is drawn from
@@ -82,6 +82,14 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
         )),
         error => error.into(),
     })?;
+    for head in
+        base.description.heads.iter().filter(|head| !description.heads.iter().any(|new| new.is_like(head)))
+    {
+        eprintln!(
+            "note: the base model's head `{}` is not in the settings and will not be in the result",
+            head.name()
+        );
+    }
     let bundle = base.with(description, weights);
     if !recipe.training.precision.is_fast() {
         eprintln!("note: this CPU has no bf16 products; training runs in f32");
