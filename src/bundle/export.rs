@@ -1,12 +1,12 @@
 //! A bundle as a folder that HF `transformers` loads with its own classes.
 
 use super::names::their_name;
-use super::save::write;
+use super::save::{metadata, write};
 use super::{Bundle, BundleError, Head};
 use crate::head::{Activation, Pooling};
 use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// `model_type` values and what the names of their classes begin with.
@@ -42,8 +42,8 @@ impl Bundle {
         let config = self.exported_config(head, dtype).map_err(refused)?;
         let tokenizer_config = self.exported_tokenizer_config().map_err(refused)?;
         let tensors = self.exported_tensors(head, dtype).map_err(refused)?;
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let weights = safetensors::serialize(&tensors, Some(metadata)).map_err(|e| refused(e.to_string()))?;
+        let weights =
+            safetensors::serialize(&tensors, Some(metadata())).map_err(|e| refused(e.to_string()))?;
         std::fs::create_dir_all(folder)
             .map_err(|source| BundleError::File { path: folder.to_owned(), source })?;
         write(folder, "config.json", &config)?;

@@ -181,15 +181,12 @@ impl Bundle {
             }
             other => other.map(Some),
         };
-        let tokenizer_config = optional("tokenizer_config.json")?;
-        let files = Files {
-            config: read("config.json")?,
-            tokenizer: match optional("tokenizer.json")? {
-                Some(tokenizer) => tokenizer,
-                None => tokenizer_of_vocabulary(folder, &read("config.json")?, tokenizer_config.as_deref())?,
-            },
-            tokenizer_config,
+        let (config, tokenizer_config) = (read("config.json")?, optional("tokenizer_config.json")?);
+        let tokenizer = match optional("tokenizer.json")? {
+            Some(tokenizer) => tokenizer,
+            None => tokenizer_of_vocabulary(folder, &config, tokenizer_config.as_deref())?,
         };
+        let files = Files { config, tokenizer, tokenizer_config };
         let description = optional("undertone.json")?;
         let tensors = Checkpoint::find(folder)?.tensors()?;
         Self::assemble(folder, files, description.as_deref(), tensors, heads)

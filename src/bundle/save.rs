@@ -58,10 +58,13 @@ impl Bundle {
             .map(|(name, (dtype, shape, bytes))| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
             .collect();
         let views = views.map_err(|e: safetensors::SafeTensorError| e.to_string())?;
-        // Several versions of transformers refuse files that do not say this.
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
+        safetensors::serialize(views, Some(metadata())).map_err(|e| e.to_string())
     }
+}
+
+/// What a safetensors file says of itself: several versions of transformers refuse files that do not say this.
+pub(super) fn metadata() -> HashMap<String, String> {
+    HashMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
 fn flat(tensor: &Tensor) -> Result<Vec<f32>, String> {

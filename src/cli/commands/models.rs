@@ -11,7 +11,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
-use undertone::bundle::{Bundle, Head, Storage};
+use undertone::bundle::{Bundle, Head, SentenceTask, Storage};
 use undertone::head::Activation;
 use undertone::hub::{CachedModel, CachedRevision, HubError};
 
@@ -323,15 +323,17 @@ fn show(model: &Path, form: Form) -> anyhow::Result<()> {
             Head::Sentence(task) if task.activation == Activation::Softmax => {
                 [task.name.clone(), format!("one of {}", task.labels.join(", "))]
             }
-            Head::Sentence(task) => {
-                let labels = task.labels.iter().zip(&task.thresholds);
-                let labels: Vec<String> = labels.map(|(label, t)| format!("{label} from {t:.2}")).collect();
-                [task.name.clone(), format!("any of {}", labels.join(", "))]
-            }
+            Head::Sentence(task) => [task.name.clone(), format!("any of {}", thresholds(task))],
             Head::Token(task) => [task.name.clone(), format!("tags {}", task.labels.join(", "))],
         });
     }
     print_columns(&mut out, &rows)
+}
+
+/// Labels, each with its threshold.
+fn thresholds(task: &SentenceTask) -> String {
+    let labels = task.labels.iter().zip(&task.thresholds);
+    labels.map(|(label, t)| format!("{label} from {t:.2}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A number with its thousands apart.
@@ -443,11 +445,9 @@ fn export(model: &Path, output: &Path, task: Option<String>, dtype: FloatType) -
     if let Some(sentence) = bundle.description.sentence().filter(|s| s.name == task)
         && sentence.thresholds.iter().any(|&threshold| threshold != 0.5)
     {
-        let labels = sentence.labels.iter().zip(&sentence.thresholds);
-        let labels: Vec<String> = labels.map(|(label, t)| format!("{label} from {t:.2}")).collect();
         anstream::eprintln!(
             "note: `transformers` knows no thresholds; decide yourself: {}",
-            labels.join(", ")
+            thresholds(sentence)
         );
     }
     written(output, folder.as_deref())
