@@ -1,10 +1,9 @@
 //! Labelled corpora over formats.
 
 use crate::digest;
-use crate::formats::{FormatError, read_articles, read_conll, read_sentences};
+use crate::formats::{FormatError, LabelledFormat, read_labelled};
 use crate::labels::GoldSentence;
 use sha2::{Digest, Sha256};
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 /// A labelled file and what identifies it.
@@ -25,11 +24,8 @@ pub struct Dataset {
 /// If the file cannot be read or a record is malformed, with file and line.
 pub fn load(path: &Path) -> Result<Dataset, FormatError> {
     let fail = |source| FormatError::File { path: path.to_owned(), source };
-    let sentences = match first_line(path).map_err(fail)? {
-        line if !line.trim_start_matches('\u{feff}').trim_start().starts_with('{') => read_conll(path)?,
-        line if line.contains("\"sentences\"") => read_articles(path)?,
-        _ => read_sentences(path)?,
-    };
+    let sentences = read_labelled(path, LabelledFormat::detect(path)?)?;
+    let sentences = sentences.map(|labelled| labelled?.gold(path)).collect::<Result<_, _>>()?;
     let sha256 = sha256(path).map_err(fail)?;
     Ok(Dataset { path: path.to_owned(), sha256, sentences })
 }
@@ -40,20 +36,6 @@ pub fn fold(sentence: &GoldSentence, of: usize) -> usize {
     let digest = Sha256::digest(sentence.article.as_ref().unwrap_or(&sentence.text));
     let number = digest.iter().take(8).fold(0u64, |n, &byte| n << 8 | u64::from(byte));
     (number % of.max(1) as u64) as usize
-}
-
-fn first_line(path: &Path) -> std::io::Result<String> {
-    let mut reader = std::io::BufReader::new(std::fs::File::open(path)?);
-    loop {
-        let mut line = Vec::new();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            return Ok(String::new());
-        }
-        let line = String::from_utf8_lossy(&line).into_owned();
-        if !line.trim().is_empty() {
-            return Ok(line);
-        }
-    }
 }
 
 fn sha256(path: &Path) -> std::io::Result<String> {

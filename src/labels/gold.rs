@@ -1,4 +1,5 @@
 use crate::text::Span;
+use serde_json::{Map, Value};
 
 /// An entity as an annotator marked it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +11,7 @@ pub struct GoldEntity {
 }
 
 /// A sentence with the right answers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct GoldSentence {
     /// Article the sentence comes from; the unit of splits and of the bootstrap. `None` if unknown.
     pub article: Option<String>,
@@ -22,4 +23,6 @@ pub struct GoldSentence {
     pub labels: Option<Vec<String>>,
     /// Named entities in order; `None` is not annotated.
     pub entities: Option<Vec<GoldEntity>>,
+    /// What else is known of it or of its article (source, date, domain), by name.
+    pub fields: Map<String, Value>,
 }
