@@ -1,13 +1,14 @@
 use std::ops::{Add, AddAssign};
 
 /// True positives, false positives, false negatives. Counts are added, divided last.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
     /// Found and right.
     pub tp: usize,
     /// Found and wrong.
     pub fp: usize,
     /// Missed.
+    #[serde(rename = "fn")]
     pub fn_: usize,
 }
 
