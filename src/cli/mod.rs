@@ -1,17 +1,19 @@
 //! What a user types, and what they get back.
 
+mod calibration;
 mod commands;
 mod input;
+mod mistakes;
 mod model;
 mod output;
 mod recipe;
+mod requirement;
 mod scoring;
 mod teachers;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{evaluate, manual, models, read, train};
+use commands::{calibrate, evaluate, manual, models, read, train};
 use std::process::ExitCode;
-use undertone::engine::Tasks;
 
 /// Reads news and says, sentence by sentence, what stance it takes and whom it names
 #[derive(Parser)]
@@ -60,9 +62,10 @@ enum Command {
     #[command(
         after_help = "Example:  undertone analyze article.txt\n          undertone analyze articles/ -o found.jsonl"
     )]
-    Analyze(read::NamingArgs),
+    Analyze(read::AnalyzeArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Models(models::ModelsArgs),
     /// Print a completion script for a shell
     Completions(manual::CompletionsArgs),
@@ -86,10 +89,11 @@ pub(crate) fn main() -> ExitCode {
     args.color.choice().write_global();
     let result = match args.command {
         Command::Classify(args) => read::classify(args),
-        Command::Ner(args) => read::name(args, Tasks::Ner),
-        Command::Analyze(args) => read::name(args, Tasks::Both),
+        Command::Ner(args) => read::ner(args),
+        Command::Analyze(args) => read::analyze(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Models(args) => models::run(args),
         Command::Completions(args) => manual::completions(args, Args::command()),
         Command::Man(args) => manual::man(args, Args::command()),

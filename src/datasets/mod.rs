@@ -23,10 +23,9 @@ pub struct Dataset {
 /// # Errors
 /// If the file cannot be read or a record is malformed, with file and line.
 pub fn load(path: &Path) -> Result<Dataset, FormatError> {
-    let fail = |source| FormatError::File { path: path.to_owned(), source };
     let sentences = read_labelled(path, LabelledFormat::detect(path)?)?;
     let sentences = sentences.map(|labelled| labelled?.gold(path)).collect::<Result<_, _>>()?;
-    let sha256 = sha256(path).map_err(fail)?;
+    let sha256 = sha256(path)?;
     Ok(Dataset { path: path.to_owned(), sha256, sentences })
 }
 
@@ -38,9 +37,14 @@ pub fn fold(sentence: &GoldSentence, of: usize) -> usize {
     (number % of.max(1) as u64) as usize
 }
 
-fn sha256(path: &Path) -> std::io::Result<String> {
+/// SHA-256 of a file's bytes, in hexadecimal.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn sha256(path: &Path) -> Result<String, FormatError> {
     let mut hash = Sha256::new();
-    digest::add_file(&mut hash, path)?;
+    digest::add_file(&mut hash, path)
+        .map_err(|source| FormatError::File { path: path.to_owned(), source })?;
     Ok(digest::hexadecimal(hash))
 }
 

@@ -2,6 +2,7 @@
 
 mod cli;
 mod default_model;
+mod evaluate;
 mod families;
 mod golden;
 mod hub;

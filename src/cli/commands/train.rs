@@ -1,7 +1,7 @@
 //! `undertone train`: labelled sentences in, a bundle and the record of its making out.
 
 use crate::cli::recipe::{Fold, Recipe, Source};
-use crate::cli::{misuse, model, scoring, teachers};
+use crate::cli::{calibration, misuse, model, scoring, teachers};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use std::time::Instant;
 use undertone::bundle::{Bundle, Weights};
 use undertone::datasets::{Dataset, fold, load};
 use undertone::engine::Engine;
-use undertone::evaluation::{fit_temperature, fit_thresholds};
+use undertone::evaluation::Objective;
 use undertone::labels::GoldSentence;
 use undertone::training::{
     Distilled, Event, Example, ExampleSource, StepReport, Trainer, TrainingError, examples, initial_weights,
@@ -357,8 +357,8 @@ fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Res
     let engine = Engine::new(bundle.clone())?;
     let mut scores = Vec::new();
     for sentences in gold {
-        let answers = scoring::answer(&engine, sentences)?;
-        let stance = answers.sentence.and_then(|a| a.mean_average_precision());
+        let (answers, _) = scoring::answer_all(&engine, sentences)?;
+        let stance = answers.sentence.and_then(|a| a.table.mean_average_precision());
         let entities = answers.entities.and_then(|a| a.f1());
         for (name, score) in [("average precision", stance), ("entity F1", entities)] {
             if let Some(score) = score {
@@ -373,15 +373,9 @@ fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Res
 /// Fits temperature and thresholds on the development sentences that have labels.
 fn calibrate(bundle: &mut Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Result<()> {
     let labelled: Vec<GoldSentence> = gold.iter().flatten().filter(|g| g.labels.is_some()).cloned().collect();
-    let answers = scoring::answer(&Engine::new(bundle.clone())?, &labelled)?;
+    let (answers, _) = scoring::answer_all(&Engine::new(bundle.clone())?, &labelled)?;
     if let (Some(answers), Some(task)) = (answers.sentence, bundle.description.sentence_mut()) {
-        task.temperature = fit_temperature(&answers.logits, &answers.gold);
-        let scaled = |logits: &Vec<f32>| {
-            let logits: Vec<f32> = logits.iter().map(|x| x / task.temperature).collect();
-            task.activation.apply(&logits)
-        };
-        let scores: Vec<Vec<f32>> = answers.logits.iter().map(scaled).collect();
-        task.thresholds = fit_thresholds(&scores, &answers.gold);
+        calibration::fit(task, &answers, Objective::F1);
     }
     Ok(())
 }
