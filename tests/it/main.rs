@@ -6,5 +6,6 @@ mod evaluate;
 mod families;
 mod golden;
 mod hub;
+mod metrics;
 mod pipelines;
 mod seqeval;
