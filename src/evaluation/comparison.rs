@@ -250,24 +250,19 @@ pub fn breakdown(answered: Answered, labels: &[String], groups: &Groups, field: 
     let row = |(value, id): (&str, u32)| {
         let sums = answered.labels.map(|table| part(table, groups.len(), |i| field.of_labels[i] == id));
         let entities = answered.entities.map(|table| table.part(|i| field.of_entities[i] == id));
-        let (macro_f1, exact_match, of_labels) = match sums {
-            Some((sums, interval)) if sums.sentences > 0 => (
-                Figure { value: sums.macro_f1(), interval },
-                sums.exact_match(),
-                labels.iter().cloned().zip(sums.labels).collect(),
-            ),
-            _ => Default::default(),
-        };
-        let (entities, interval) = entities.unwrap_or_default();
-        let value_f1 = entities.f1();
+        let (sums, of_macro_f1) = sums.filter(|(sums, _)| sums.sentences > 0).unwrap_or_default();
+        let (entities, of_f1) = entities.unwrap_or_default();
+        let f1 = entities.f1();
         BreakdownRow {
             value: value.to_owned(),
             sentences: field.sentences[id as usize],
-            labels: of_labels,
-            macro_f1,
-            exact_match,
+            labelled: sums.sentences,
+            exact: sums.exact,
+            macro_f1: Figure { value: sums.macro_f1(), interval: of_macro_f1 },
+            exact_match: sums.exact_match(),
+            labels: labels.iter().cloned().zip(sums.labels).collect(),
             entities,
-            entity_f1: Figure { value: value_f1, interval: interval.filter(|_| value_f1.is_some()) },
+            entity_f1: Figure { value: f1, interval: of_f1.filter(|_| f1.is_some()) },
         }
     };
     Breakdown { field: field.field.clone(), rows: values.into_iter().map(row).collect() }
@@ -275,6 +270,7 @@ pub fn breakdown(answered: Answered, labels: &[String], groups: &Groups, field: 
 
 #[cfg(test)]
 mod tests {
+    use super::super::Interval;
     use super::*;
 
     #[test]
@@ -348,7 +344,9 @@ mod tests {
         let sum: Counts = breakdown.rows.iter().map(|row| row.labels["a"]).sum();
         assert_eq!(sum, table.count(|_| true).labels[0]);
         assert_eq!(breakdown.rows[1].exact_match, Some(22.0 / 30.0));
-        assert!(breakdown.rows[1].macro_f1.interval.is_some());
+        let Interval { low, high } = breakdown.rows[1].macro_f1.interval.unwrap();
+        let f1 = breakdown.rows[1].macro_f1.value.unwrap();
+        assert!(low < f1 && f1 < high);
         assert_eq!(breakdown.rows[1].entity_f1, Figure::default());
     }
 }

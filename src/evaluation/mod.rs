@@ -9,6 +9,7 @@ mod curves;
 mod entities;
 mod groups;
 mod matching;
+mod merge;
 mod metrics;
 mod report;
 mod rows;

@@ -280,6 +280,10 @@ pub struct BreakdownRow {
     pub value: String,
     /// Sentences.
     pub sentences: usize,
+    /// Those of them that are scored for labels.
+    pub labelled: usize,
+    /// Those of these whose whole set of labels is right.
+    pub exact: usize,
     /// Counts label by label; empty without sentence labels.
     pub labels: BTreeMap<String, Counts>,
     /// Macro-F1 of the sentence labels.

@@ -271,3 +271,53 @@ fn an_unsure_model_abstains_where_it_is_asked_to() {
     command.args(["classify", "--min-confidence", "50"]).write_stdin(text);
     command.assert().code(2).stderr(contains("from 0 to 1"));
 }
+
+#[test]
+fn merging_runs_equals_one_run_over_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = articles(folder.path());
+    let text = fs::read_to_string(&data).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut runs = Vec::new();
+    for (i, part) in lines.chunks(4).enumerate() {
+        let path = folder.path().join(format!("part-{i}.jsonl"));
+        fs::write(&path, part.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        let run = folder.path().join(format!("run-{i}.json"));
+        fs::write(&run, evaluated(&path, &["--by", "domain"]).to_string()).unwrap();
+        runs.push(run);
+    }
+    let mut command = undertone();
+    let merged = records(&succeeds(command.args(["evaluate", "--merge", "--json"]).args(&runs))).remove(0);
+    let whole = evaluated(&data, &["--by", "domain"]);
+    let places = [
+        "/data/sentences",
+        "/data/articles",
+        "/classification/exact_match/value",
+        "/classification/macro/f1/value",
+        "/classification/weighted/precision",
+        "/classification/confusion",
+        "/classification/labels/0/counts",
+        "/entities/lenient/micro/f1/value",
+        "/entities/strict/macro/recall",
+        "/entities/errors",
+        "/entities/confusion",
+        "/by/0/rows/0/macro_f1/value",
+        "/by/0/rows/1/exact_match",
+    ];
+    for place in places {
+        assert!(whole.pointer(place).is_some(), "{place}");
+        assert_eq!(merged.pointer(place), whole.pointer(place), "{place}");
+    }
+    for place in ["/classification/labels/1/brier", "/classification/labels/2/ece"] {
+        let [a, b] = [&merged, &whole].map(|run| run.pointer(place).unwrap().as_f64().unwrap());
+        assert!((a - b).abs() < 1e-9, "{place}");
+    }
+    assert!(merged["classification"]["macro"]["f1"]["interval"].is_null());
+
+    let mut other = whole.clone();
+    other["model"]["weights_sha256"] = "0".into();
+    fs::write(&runs[1], other.to_string()).unwrap();
+    let mut command = undertone();
+    command.args(["evaluate", "--merge"]).args(&runs);
+    command.assert().code(2).stderr(contains("run-1.json:1").and(contains("weights")));
+}

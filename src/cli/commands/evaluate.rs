@@ -56,6 +56,10 @@ pub(crate) struct EvaluateArgs {
     /// Where the model runs: `auto` (the first GPU that this build can use, else the CPU), `cpu`, `cuda`, `cuda:N` or `metal`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
+    /// DATA are what `--json` wrote of parts of a corpus: put them together; counts are added, intervals and average precisions left
+    /// out
+    #[arg(long, conflicts_with_all = ["model", "compare", "by", "errors", "thresholds"])]
+    merge: bool,
     /// Tables in Markdown
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
@@ -81,9 +85,20 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         errors,
         fail_under,
         device,
+        merge,
         markdown,
         json,
     } = args;
+    let form = match (json, markdown) {
+        (true, _) => None,
+        (false, true) => Some(TableStyle::Markdown),
+        (false, false) => Some(TableStyle::Text),
+    };
+    if merge {
+        let evaluation = merged(&data)?;
+        print(&evaluation, form)?;
+        return Ok(exit(Requirement::report_missed(&fail_under, &evaluation)));
+    }
     let judged = Judged::open(model.as_deref(), device)?;
     let other = compare.map(|model| Judged::open(Some(&model), device)).transpose()?;
     let decisions = [Some(&judged), other.as_ref()].into_iter().flatten().map(|m| m.decisions(thresholds));
@@ -95,7 +110,6 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     let mut errors = errors.map(|path| JsonLines::create(&path)).transpose()?;
     let mut differing = differences.map(|path| JsonLines::create(&path)).transpose()?;
     let mut missed = false;
-    let mut out = std::io::stdout().lock();
     for path in data {
         let run = Run {
             path: &path,
@@ -111,17 +125,49 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
                 errors.write(&mistake?)?;
             }
         }
-        if json {
-            writeln!(out, "{}", serde_json::to_string(&evaluation)?)?;
-        } else {
-            let style = if markdown { TableStyle::Markdown } else { TableStyle::Text };
-            write_evaluation(&mut out, &evaluation, style)?;
-        }
-        out.flush()?;
+        print(&evaluation, form)?;
         missed |= Requirement::report_missed(&fail_under, &evaluation);
     }
     [errors, differing].into_iter().flatten().try_for_each(JsonLines::finish)?;
-    Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(exit(missed))
+}
+
+fn exit(missed: bool) -> ExitCode {
+    if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Prints as tables or, without a style, as JSON.
+fn print(evaluation: &Evaluation, style: Option<TableStyle>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match style {
+        None => writeln!(out, "{}", serde_json::to_string(evaluation)?)?,
+        Some(style) => write_evaluation(&mut out, evaluation, style)?,
+    }
+    Ok(out.flush()?)
+}
+
+/// The runs that `--json` wrote, as one.
+fn merged(paths: &[PathBuf]) -> anyhow::Result<Evaluation> {
+    let mut all: Option<Evaluation> = None;
+    for path in paths {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        for (number, line) in (1..).zip(text.lines()) {
+            let place = || format!("{}:{number}", path.display());
+            let run: Evaluation = serde_json::from_str(line).map_err(|e| {
+                misuse(format!("{}: no run that `undertone evaluate --json` wrote: {e}", place()))
+            })?;
+            all = Some(match all {
+                None => run,
+                Some(all) => all.merge(run).map_err(|reason| {
+                    misuse(format!(
+                        "{}: this run and those before it cannot be put together: {reason}",
+                        place()
+                    ))
+                })?,
+            });
+        }
+    }
+    all.ok_or_else(|| misuse("there is no run in these files"))
 }
 
 /// A model that is scored.
