@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use undertone::bundle::{Bundle, SentenceTask, Storage};
 use undertone::engine::{DeviceChoice, Engine};
 use undertone::evaluation::{Counts, Cut, Groups, LabelTable, Objective};
-use undertone::formats::{LabelledFormat, read_labelled};
+use undertone::formats::{LabelledOptions, read_labelled};
 use undertone::head::Activation;
 use undertone::labels::GoldSentence;
 use undertone::report::{TableStyle, TextTable};
@@ -103,7 +103,7 @@ fn answered(engine: &Engine, data: &[PathBuf]) -> anyhow::Result<(SentenceAnswer
             Ok(())
         };
         let mut chunk = Vec::with_capacity(CHUNK);
-        for labelled in read_labelled(path, LabelledFormat::detect(path)?)? {
+        for labelled in read_labelled(path, LabelledOptions::default())? {
             let gold = labelled?.gold(path)?;
             chunk.extend((gold.labels.is_some()).then(|| GoldSentence { entities: None, ..gold }));
             if chunk.len() == CHUNK {

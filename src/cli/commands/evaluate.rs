@@ -17,7 +17,7 @@ use undertone::evaluation::{
     DataIdentity, Decisions, EntityTable, ErrorRecord, Evaluation, FieldValues, Groups, LabelAnswers,
     Mention, ModelIdentity, Objective, breakdown, compare,
 };
-use undertone::formats::{LabelledFormat, read_labelled};
+use undertone::formats::{LabelledOptions, read_labelled};
 use undertone::head::Activation;
 use undertone::labels::GoldSentence;
 use undertone::report::{TableStyle, write_evaluation};
@@ -239,7 +239,7 @@ impl Run<'_> {
             differing: 0,
         };
         let mut chunk: Vec<(usize, GoldSentence)> = Vec::with_capacity(CHUNK);
-        for labelled in read_labelled(self.path, LabelledFormat::detect(self.path)?)? {
+        for labelled in read_labelled(self.path, LabelledOptions::default())? {
             let labelled = labelled?;
             chunk.push((labelled.line, labelled.gold(self.path)?));
             if chunk.len() == CHUNK {
