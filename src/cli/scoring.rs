@@ -3,8 +3,9 @@
 use crate::cli::misuse;
 use undertone::engine::{Engine, Input, Tasks};
 use undertone::evaluation::{
-    Answered, EntityTable, Groups, LabelAnswers, LabelTable, Mention, Objective, Rows, SentenceEntities,
-    WordCounts, count_entities, cross_fitted_decisions, match_entities,
+    Answered, ClassificationReport, Decisions, EntityReport, EntityTable, Groups, LabelAnswers, LabelTable,
+    Mention, Objective, Rows, SentenceEntities, WordCounts, count_entities, cross_fitted_decisions,
+    match_entities,
 };
 use undertone::labels::{GoldSentence, Prediction, TagSpan, decode, decode_strict, encode};
 use undertone::text::{OffsetUnit, Offsets, Span};
@@ -89,6 +90,30 @@ impl Answers {
         if let Some(entities) = &answer.entities {
             self.entities.get_or_insert_default().push(entities, group);
         }
+    }
+
+    /// Decides labels as asked, where the engine has not decided them so.
+    pub(crate) fn decide(&mut self, decisions: Decisions, groups: &Groups) {
+        if let (Some(sentence), Decisions::CrossFitted) = (&mut self.sentence, decisions) {
+            sentence.table.decided = sentence.cross_fitted(groups, Objective::F1);
+        }
+    }
+
+    /// Everything that is told of the answers, which are [decided](Self::decide) as `decisions` says.
+    pub(crate) fn reports(
+        &self,
+        engine: &Engine,
+        decisions: Decisions,
+        groups: &Groups,
+        resamples: usize,
+    ) -> (Option<ClassificationReport>, Option<EntityReport>) {
+        let thresholds = (decisions == Decisions::Stored).then(|| engine.thresholds());
+        let labels = self
+            .sentence
+            .as_ref()
+            .map(|sentence| sentence.table.report(engine.labels(), groups, decisions, thresholds, resamples));
+        let entities = self.entities.as_ref().map(|entities| entities.report(groups.len(), resamples));
+        (labels, entities)
     }
 
     /// As the comparison of models takes them.

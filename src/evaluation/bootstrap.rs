@@ -1,3 +1,8 @@
+/// Resamples behind an interval.
+pub const RESAMPLES: usize = 1000;
+/// Seed of everything that is drawn.
+pub(super) const SEED: u64 = 1;
+
 /// A 95% interval.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Interval {

@@ -1,4 +1,4 @@
-use super::bootstrap::bootstrap;
+use super::bootstrap::{RESAMPLES, SEED, bootstrap};
 use super::curves::{Ranking, coverage, reliability};
 use super::{
     Average, ClassificationReport, Counts, Decisions, Figure, Groups, Interval, LabelReport, ReliabilityBin,
@@ -6,11 +6,6 @@ use super::{
 };
 use crate::labels::confidence;
 use std::ops::Add;
-
-/// Resamples behind every interval.
-pub(super) const RESAMPLES: usize = 1000;
-/// Seed of everything that is drawn.
-pub(super) const SEED: u64 = 1;
 
 /// Probabilities, decisions and truth, sentence by sentence.
 #[derive(Debug, Clone, Default)]
@@ -80,13 +75,15 @@ impl LabelTable {
 
     /// Everything that is told of the decisions.
     ///
-    /// * `labels`: their names; `thresholds`: one per label, where decisions were made by them.
+    /// * `labels`: their names; `thresholds`: one per label, where decisions were made by them; `resamples`: those behind every
+    ///   interval, [`RESAMPLES`] or, for no intervals, 0.
     pub fn report(
         &self,
         labels: &[String],
         groups: &Groups,
         decisions: Decisions,
         thresholds: Option<&[f32]>,
+        resamples: usize,
     ) -> ClassificationReport {
         let grouped = GroupedLabels::new(self, groups.len());
         let rankings = self.rankings();
@@ -99,10 +96,10 @@ impl LabelTable {
             figures
         };
         let everything = vec![1; groups.len()];
-        let intervals = bootstrap(groups.len(), RESAMPLES, SEED, statistics);
+        let intervals = bootstrap(groups.len(), resamples, SEED, statistics);
         let mut figures = statistics(&everything)
             .into_iter()
-            .zip(intervals)
+            .zip(intervals.into_iter().chain(std::iter::repeat(None)))
             .map(|(value, interval)| Figure { value, interval: interval.filter(|_| value.is_some()) });
         let mut next = || figures.next().unwrap_or_default();
         let sums = self.count(|_| true);
@@ -307,7 +304,7 @@ mod tests {
         let decided = [[true, false], [false, false], [true, false]];
         let (table, groups) = table(&decided, &gold);
         let labels = ["a".to_owned(), "b".to_owned()];
-        let report = table.report(&labels, &groups, Decisions::Stored, Some(&[0.5, 0.5]));
+        let report = table.report(&labels, &groups, Decisions::Stored, Some(&[0.5, 0.5]), 0);
         assert_eq!((report.exact, report.exact_match.value), (2, Some(2.0 / 3.0)));
         assert_eq!(report.macro_average.f1.value, Some(0.5));
         assert_eq!(report.micro_average.f1.value, Some(0.8));

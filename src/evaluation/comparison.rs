@@ -1,7 +1,7 @@
 //! Two models on the same data, and one model on parts of them.
 
-use super::bootstrap::{SplitMix64, bootstrap};
-use super::classification::{GroupedLabels, RESAMPLES, SEED, part};
+use super::bootstrap::{RESAMPLES, SEED, SplitMix64, bootstrap};
+use super::classification::{GroupedLabels, part};
 use super::curves::Ranking;
 use super::{
     Breakdown, BreakdownRow, ComparedMetric, Comparison, Counts, EntityTable, Figure, Groups, LabelTable,

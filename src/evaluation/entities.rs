@@ -1,5 +1,4 @@
-use super::bootstrap::bootstrap;
-use super::classification::{RESAMPLES, SEED};
+use super::bootstrap::{RESAMPLES, SEED, bootstrap};
 use super::{
     Average, Counts, EntityAnswer, EntityErrors, EntityFigures, EntityOutcome, EntityReport,
     EntityTypeReport, Figure, Interval, WordCounts, average,
@@ -150,12 +149,14 @@ impl EntityTable {
         (grouped.iter().copied().sum(), intervals.into_iter().next().flatten())
     }
 
-    /// Everything that is told of the entities; `groups` is the number of groups.
-    pub fn report(&self, groups: usize) -> EntityReport {
+    /// Everything that is told of the entities.
+    ///
+    /// * `groups`: number of groups; `resamples`: those behind every interval, [`RESAMPLES`] or, for no intervals, 0.
+    pub fn report(&self, groups: usize, resamples: usize) -> EntityReport {
         EntityReport {
             sentences: self.len(),
-            lenient: self.lenient.figures(&self.groups, groups),
-            strict: self.strict.figures(&self.groups, groups),
+            lenient: self.lenient.figures(&self.groups, groups, resamples),
+            strict: self.strict.figures(&self.groups, groups, resamples),
             words: self.words,
             token_accuracy: self.words.map(|words| words.right as f64 / words.words.max(1) as f64),
             errors: self.errors,
@@ -233,7 +234,7 @@ impl TypedCounts {
         sums
     }
 
-    fn figures(&self, group_of: &[u32], groups: usize) -> EntityFigures {
+    fn figures(&self, group_of: &[u32], groups: usize, resamples: usize) -> EntityFigures {
         let f1s = |counts: &[Counts]| {
             let averages = average::all(counts);
             let mut figures =
@@ -241,7 +242,7 @@ impl TypedCounts {
             figures.extend(counts.iter().map(|counts| counts.f1()));
             figures
         };
-        let intervals = bootstrap(groups, RESAMPLES, SEED, |weights| f1s(&self.sums(group_of, weights)));
+        let intervals = bootstrap(groups, resamples, SEED, |weights| f1s(&self.sums(group_of, weights)));
         let counts = self.sums(group_of, &vec![1; groups]);
         let mut figures = f1s(&counts).into_iter().enumerate().map(|(i, value)| {
             let interval = intervals.get(i).copied().flatten().filter(|_| value.is_some());
@@ -317,7 +318,7 @@ mod tests {
         let mut table = EntityTable::default();
         table.push(&sentence(counts("PER", 3, 1, 0), counts("PER", 1, 3, 1)), 0);
         table.push(&sentence(counts("LOC", 1, 0, 0), counts("LOC", 1, 0, 0)), 1);
-        let report = table.report(2);
+        let report = table.report(2, 10);
         assert_eq!((table.is_right(0), table.is_right(1)), (false, true));
         assert_eq!((report.lenient.micro.precision, report.strict.micro.precision), (Some(0.8), Some(0.4)));
         assert_eq!((report.lenient.types[0].label.as_str(), report.lenient.types[1].support), ("LOC", 3));

@@ -15,13 +15,14 @@ mod report;
 mod rows;
 mod thresholds;
 
-pub use bootstrap::{Interval, bootstrap};
+pub use bootstrap::{Interval, RESAMPLES, bootstrap};
 pub use classification::{LabelSums, LabelTable};
 pub use comparison::{Answered, FieldValues, breakdown, compare};
 pub use counts::Counts;
 pub use entities::{EntityCounts, EntityTable, SentenceEntities, count_entities};
 pub use groups::Groups;
 pub use matching::match_entities;
+pub use metrics::metrics;
 pub use report::{
     Average, Breakdown, BreakdownRow, ClassificationReport, ComparedMetric, Comparison, CoveragePoint,
     CurvePoint, DataIdentity, Decisions, EntityAnswer, EntityErrors, EntityFigures, EntityOutcome,

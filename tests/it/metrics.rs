@@ -48,7 +48,7 @@ fn labels_and_averages_have_the_figures_of_scikit_learn() {
         table.push(scores, &decided, &gold, groups.next(None));
     }
     let names: Vec<String> = (0..golden.labels.len()).map(|i| format!("label {i}")).collect();
-    let report = table.report(&names, &groups, Decisions::Stored, None);
+    let report = table.report(&names, &groups, Decisions::Stored, None, 0);
     // Where scikit-learn divides by nothing it says 0.
     let close = |ours: Option<f64>, theirs: f64| (ours.unwrap_or(0.0) - theirs).abs() < 1e-12;
     let row = |average: &Average, row: &Row| {

@@ -109,7 +109,7 @@ fn reported<'a>(pairs: impl Iterator<Item = &'a Pair>) -> EntityReport {
         };
         table.push(&sentence, number);
     }
-    table.report(table.len())
+    table.report(table.len(), 0)
 }
 
 #[track_caller]

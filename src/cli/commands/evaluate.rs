@@ -14,8 +14,8 @@ use undertone::bundle::Bundle;
 use undertone::datasets::sha256;
 use undertone::engine::{DeviceChoice, Engine};
 use undertone::evaluation::{
-    DataIdentity, Decisions, EntityTable, ErrorRecord, Evaluation, FieldValues, Groups, LabelAnswers,
-    Mention, ModelIdentity, Objective, breakdown, compare,
+    DataIdentity, Decisions, ErrorRecord, Evaluation, FieldValues, Groups, LabelAnswers, Mention,
+    ModelIdentity, RESAMPLES, breakdown, compare,
 };
 use undertone::formats::{LabelledOptions, read_labelled};
 use undertone::head::Activation;
@@ -302,9 +302,7 @@ impl Run<'_> {
             )));
         }
         for (answers, decisions) in [this, other].into_iter().zip(self.decisions) {
-            if let (Some(sentence), Decisions::CrossFitted) = (&mut answers.sentence, decisions) {
-                sentence.table.decided = sentence.cross_fitted(&groups, Objective::F1);
-            }
+            answers.decide(*decisions, &groups);
         }
         let [this, other] = &answers;
         let labels = self.judged.engine.labels();
@@ -312,10 +310,8 @@ impl Run<'_> {
             mistakes =
                 mistakes.decided_anew(|row| scoring::named(labels, sentence.table.decided.row(row)))?;
         }
-        let thresholds = match self.decisions[0] {
-            Decisions::Stored => Some(self.judged.engine.thresholds()),
-            Decisions::CrossFitted | Decisions::Likeliest => None,
-        };
+        let (classification, entities) =
+            this.reports(&self.judged.engine, self.decisions[0], &groups, RESAMPLES);
         let evaluation = Evaluation {
             schema: Evaluation::SCHEMA,
             undertone: env!("CARGO_PKG_VERSION").into(),
@@ -327,11 +323,8 @@ impl Run<'_> {
                 articles: groups.articles(),
                 resampled: groups.unit().into(),
             },
-            classification: this
-                .sentence
-                .as_ref()
-                .map(|sentence| sentence.table.report(labels, &groups, self.decisions[0], thresholds)),
-            entities: this.entities.as_ref().map(|entities| EntityTable::report(entities, groups.len())),
+            classification,
+            entities,
             by: fields.iter().map(|field| breakdown(this.answered(), labels, &groups, field)).collect(),
             comparison: self.other.map(|judged| {
                 let other = (other.answered(), judged.identity.clone());
