@@ -223,34 +223,55 @@ impl Add for LabelSums {
     }
 }
 
-/// Counts of each group, for resampling.
+/// Counts of each group, for resampling: side by side in memory, for there may be a million of them.
 pub(super) struct GroupedLabels {
-    groups: Vec<LabelSums>,
     width: usize,
+    /// True and false positives and false negatives, `[groups, labels]`.
+    counts: Vec<[u32; 3]>,
+    /// Sentences whose labels are all right, and sentences.
+    exact: Vec<[u32; 2]>,
 }
 
 impl GroupedLabels {
     pub(super) fn new(table: &LabelTable, groups: usize) -> Self {
         let width = table.gold.width();
-        let mut grouped = vec![LabelSums::new(width); groups];
+        let (mut counts, mut exact) = (vec![[0; 3]; groups * width], vec![[0; 2]; groups]);
         for (i, &group) in table.groups.iter().enumerate() {
-            grouped[group as usize].note(table.decided.row(i), table.gold.row(i));
+            let (decided, gold) = (table.decided.row(i), table.gold.row(i));
+            let [right, sentences] = &mut exact[group as usize];
+            *right += u32::from(decided == gold);
+            *sentences += 1;
+            let counts = &mut counts[group as usize * width..][..width];
+            for (counts, flags) in counts.iter_mut().zip(decided.iter().zip(gold)) {
+                let [tp, fp, fn_] = counts;
+                match flags {
+                    (true, true) => *tp += 1,
+                    (true, false) => *fp += 1,
+                    (false, true) => *fn_ += 1,
+                    (false, false) => {}
+                }
+            }
         }
-        Self { groups: grouped, width }
+        Self { width, counts, exact }
     }
 
     /// All groups together, each as often as its weight says.
     pub(super) fn sums(&self, weights: &[u32]) -> LabelSums {
-        let mut sums = LabelSums::new(self.width);
-        for (group, &weight) in self.groups.iter().zip(weights).filter(|(_, weight)| **weight > 0) {
-            let weight = weight as usize;
-            for (sum, counts) in sums.labels.iter_mut().zip(&group.labels) {
-                *sum += counts.times(weight);
+        let mut labels = vec![[0u64; 3]; self.width];
+        let mut exact = [0u64; 2];
+        for (group, &weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0) {
+            let weight = u64::from(weight);
+            for (sums, counts) in labels.iter_mut().zip(&self.counts[group * self.width..]) {
+                sums.iter_mut().zip(counts).for_each(|(sum, &n)| *sum += u64::from(n) * weight);
             }
-            sums.exact += group.exact * weight;
-            sums.sentences += group.sentences * weight;
+            exact.iter_mut().zip(&self.exact[group]).for_each(|(sum, &n)| *sum += u64::from(n) * weight);
         }
-        sums
+        let counts = |[tp, fp, fn_]: [u64; 3]| Counts { tp: tp as usize, fp: fp as usize, fn_: fn_ as usize };
+        LabelSums {
+            labels: labels.into_iter().map(counts).collect(),
+            exact: exact[0] as usize,
+            sentences: exact[1] as usize,
+        }
     }
 }
 
