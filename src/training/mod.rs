@@ -5,6 +5,7 @@
 
 mod average;
 mod batches;
+mod calibration;
 mod checkpoint;
 mod config;
 mod examples;
@@ -15,6 +16,7 @@ mod schedule;
 mod stopping;
 mod trainer;
 
+pub use calibration::fit_softmax_temperature;
 pub use config::TrainingConfig;
 pub use examples::{Distilled, Example, ExampleSource, examples};
 pub use parameters::initial_weights;
@@ -53,6 +55,16 @@ pub enum TrainingError {
         head: &'static str,
         /// The head's labels.
         known: String,
+    },
+    /// A sentence that has not the one label that a softmax head is taught.
+    #[error(
+        "sentence {sentence} has {found} labels; a softmax head is taught exactly one a sentence\n\nhint: for none, one or several labels a sentence train a sigmoid head"
+    )]
+    NotOneLabel {
+        /// Which sentence of its source, from 1.
+        sentence: usize,
+        /// How many labels it has.
+        found: usize,
     },
     /// Nothing to learn from.
     #[error("there are no training examples with labels for any of the heads")]
