@@ -1,11 +1,18 @@
 //! What a user types, and what they get back.
 
 mod commands;
+mod corpus;
+mod data_folder;
+mod figures;
+mod fit;
 mod input;
 mod model;
 mod output;
 mod recipe;
+mod record;
 mod scoring;
+mod seeds;
+mod task;
 mod teachers;
 
 use clap::{CommandFactory, Parser, Subcommand};
