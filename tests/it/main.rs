@@ -7,3 +7,4 @@ mod golden;
 mod hub;
 mod pipelines;
 mod seqeval;
+mod train;
