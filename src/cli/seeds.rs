@@ -84,6 +84,7 @@ pub(crate) fn run(
         let place = output.join(&folder);
         let mut recipe = recipe.clone();
         recipe.training.seed = seed;
+        recipe.output = Some(place.clone());
         let fitted = match preparation.finished(&recipe, &place)? {
             Some(fitted) => fitted,
             None => {
