@@ -1,7 +1,7 @@
 //! Labelled corpora over formats.
 
 use crate::digest;
-use crate::formats::{FormatError, LabelledFormat, read_labelled};
+use crate::formats::{Contents, FormatError, LabelledOptions, brat_documents, read_labelled};
 use crate::labels::GoldSentence;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -11,20 +11,37 @@ use std::path::{Path, PathBuf};
 pub struct Dataset {
     /// Where it was read from.
     pub path: PathBuf,
-    /// SHA-256 of its bytes, in hexadecimal.
+    /// SHA-256 of its bytes, in hexadecimal; of a folder, of the bytes of its documents in order.
     pub sha256: String,
     /// Its sentences in order.
     pub sentences: Vec<GoldSentence>,
 }
 
-/// Reads a labelled file: articles a line, sentences a line (both JSONL), or CoNLL columns, told apart by the first line
-/// with something on it.
+impl Dataset {
+    /// True if every sentence that is annotated for labels has exactly one, and there are several: labels of which one
+    /// holds, as against any number. A file that has none of it is not single-label.
+    pub fn is_single_label(&self) -> bool {
+        let contents = Contents::of(&self.sentences);
+        contents.single_label() && contents.labels.len() > 1
+    }
+}
+
+/// Reads a labelled file, or a folder of brat's documents, in any [format](crate::formats::LabelledFormat), told from its
+/// name and its first records.
 ///
 /// # Errors
-/// If the file cannot be read or a record is malformed, with file and line.
+/// If it cannot be read or a record is malformed, with file and line.
 pub fn load(path: &Path) -> Result<Dataset, FormatError> {
+    load_with(path, LabelledOptions::default())
+}
+
+/// Reads a labelled file as the options say.
+///
+/// # Errors
+/// If it cannot be read or a record is malformed, with file and line.
+pub fn load_with(path: &Path, options: LabelledOptions) -> Result<Dataset, FormatError> {
     let fail = |source| FormatError::File { path: path.to_owned(), source };
-    let sentences = read_labelled(path, LabelledFormat::detect(path)?)?;
+    let sentences = read_labelled(path, options)?;
     let sentences = sentences.map(|labelled| labelled?.gold(path)).collect::<Result<_, _>>()?;
     let sha256 = sha256(path).map_err(fail)?;
     Ok(Dataset { path: path.to_owned(), sha256, sentences })
@@ -40,7 +57,15 @@ pub fn fold(sentence: &GoldSentence, of: usize) -> usize {
 
 fn sha256(path: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
-    digest::add_file(&mut hash, path)?;
+    let marks = path.with_extension("ann");
+    if path.is_dir() || path.extension().is_some_and(|end| end == "txt" || end == "ann") && marks.is_file() {
+        for text in brat_documents(path)? {
+            digest::add_file(&mut hash, &text)?;
+            digest::add_file(&mut hash, &text.with_extension("ann"))?;
+        }
+    } else {
+        digest::add_file(&mut hash, path)?;
+    }
     Ok(digest::hexadecimal(hash))
 }
 

@@ -4,7 +4,11 @@ mod documents;
 mod labelled;
 
 pub use documents::{BadRecord, Document, DocumentOptions, Documents, InputFormat, read_documents};
-pub use labelled::{Flaw, FlawKind, Labelled, LabelledFormat, LabelledSentences, read_labelled};
+pub(crate) use labelled::brat_documents;
+pub use labelled::{
+    BratWriter, Contents, Flaw, FlawKind, Labelled, LabelledFormat, LabelledOptions, LabelledSentences,
+    LabelledWriter, Loss, Losses, WriteOptions, labelled_writer, read_labelled,
+};
 
 use std::path::PathBuf;
 

@@ -52,6 +52,25 @@ impl<'a> Offsets<'a> {
         self.units
     }
 
+    /// The byte that an offset in units stands for; `None` past the end, or inside a character.
+    pub fn byte(&mut self, units: usize) -> Option<usize> {
+        if units < self.units {
+            (self.byte, self.units) = (0, 0);
+        }
+        for c in self.text[self.byte..].chars() {
+            if self.units >= units {
+                break;
+            }
+            self.byte += c.len_utf8();
+            self.units += match self.unit {
+                OffsetUnit::Char => 1,
+                OffsetUnit::Byte => c.len_utf8(),
+                OffsetUnit::Utf16 => c.len_utf16(),
+            };
+        }
+        (self.units == units).then_some(self.byte)
+    }
+
     /// Start and end in units.
     pub fn of(&mut self, span: Span) -> (usize, usize) {
         (self.at(span.start), self.at(span.end))
@@ -77,6 +96,23 @@ mod tests {
             let units: Vec<u16> = text.encode_utf16().collect();
             prop_assert_eq!(String::from_utf16(&units[start..end]).unwrap(), expected);
             prop_assert_eq!(Offsets::new(&text, OffsetUnit::Byte).of(span), (span.start, span.end));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_byte_and_its_offset_stand_for_each_other(text in "(?s).{0,20}", units in prop::collection::vec(0usize..60, 1..6)) {
+            for unit in [OffsetUnit::Char, OffsetUnit::Byte, OffsetUnit::Utf16] {
+                let (mut there, mut back) = (Offsets::new(&text, unit), Offsets::new(&text, unit));
+                let bounds = text.char_indices().map(|(i, _)| i).chain([text.len()]);
+                prop_assert!(bounds.clone().all(|byte| there.byte(back.at(byte)) == Some(byte)));
+                for &n in &units {
+                    let byte = there.byte(n);
+                    let is_bound = bounds.clone().any(|bound| back.at(bound) == n);
+                    prop_assert_eq!(byte.is_some(), is_bound);
+                    prop_assert!(byte.is_none_or(|byte| back.at(byte) == n));
+                }
+            }
         }
     }
 

@@ -1,9 +1,14 @@
+use super::lines::{Line, records};
+use super::sentences::marks;
 use super::spans::{Entity, spans};
-use super::{Flaw, FlawKind, Labelled, Line, records};
+use super::write::{LabelledWriter, Losses, Writing};
+use super::{Flaw, Labelled, Loss};
 use crate::formats::FormatError;
 use crate::labels::GoldSentence;
+use crate::text::OffsetUnit;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::io::Write;
 
 #[derive(Deserialize)]
 struct Article {
@@ -27,21 +32,21 @@ struct Sentence {
 /// [`LabelledFormat::Articles`](super::LabelledFormat::Articles)
 pub(super) fn read(
     lines: impl Iterator<Item = Result<Line, FormatError>>,
+    unit: OffsetUnit,
 ) -> impl Iterator<Item = Result<Labelled, FormatError>> {
-    records(lines, article)
+    records(lines, move |line, text| article(line, text, unit))
 }
 
-fn article(line: usize, text: &str) -> Vec<Labelled> {
+fn article(line: usize, text: &str, unit: OffsetUnit) -> Vec<Labelled> {
     let Article { id, sentences, fields } = match serde_json::from_str(text) {
         Ok(article) => article,
         Err(e) => {
-            let reason = format!("not a labelled article: {e}");
-            let flaw = Flaw { line, kind: FlawKind::Malformed, reason };
+            let flaw = Flaw::malformed(line, format!("not a labelled article: {e}"));
             return vec![Labelled { line, sentence: Err(vec![flaw]) }];
         }
     };
     let sentences = sentences.into_iter().enumerate().map(|(i, found)| {
-        let sentence = sentence(line, found).map(|gold| GoldSentence {
+        let sentence = sentence(line, found, unit).map(|gold| GoldSentence {
             article: Some(id.clone()),
             fields: fields.clone(),
             ..gold
@@ -55,20 +60,87 @@ fn article(line: usize, text: &str) -> Vec<Labelled> {
     sentences.collect()
 }
 
-fn sentence(line: usize, sentence: Sentence) -> Result<GoldSentence, Vec<Flaw>> {
+fn sentence(line: usize, sentence: Sentence, unit: OffsetUnit) -> Result<GoldSentence, Vec<Flaw>> {
     let Sentence { text, stance, entities } = sentence;
     if text.trim().is_empty() {
-        let reason = "the text is empty".into();
-        return Err(vec![Flaw { line, kind: FlawKind::EmptyText, reason }]);
+        return Err(Flaw::empty_text(line).into());
     }
-    let entities = entities.map(|entities| spans(line, &text, entities)).transpose()?;
+    let entities = entities.map(|entities| spans(line, &text, unit, entities)).transpose()?;
     Ok(GoldSentence { text, labels: stance, entities, ..GoldSentence::default() })
+}
+
+/// A line for every run of sentences of one article with the same fields; a sentence without an article is one by itself.
+pub(super) struct Writer<W> {
+    out: W,
+    writing: Writing,
+    article: Option<String>,
+    fields: Map<String, Value>,
+    ahead: Vec<Value>,
+    sentences: usize,
+}
+
+impl<W: Write> Writer<W> {
+    pub(super) fn new(out: W, writing: Writing) -> Self {
+        Self { out, writing, article: None, fields: Map::new(), ahead: Vec::new(), sentences: 0 }
+    }
+
+    /// Writes the article that is complete.
+    fn article(&mut self) -> std::io::Result<()> {
+        let sentences = std::mem::take(&mut self.ahead);
+        if sentences.is_empty() {
+            return Ok(());
+        }
+        let name = self.article.clone().unwrap_or_else(|| format!("sentence {}", self.sentences));
+        let mut record = Map::new();
+        record.insert("id".into(), name.into());
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.retain(|name, _| !TAKEN.contains(&name.as_str()));
+        record.append(&mut fields);
+        record.insert("sentences".into(), sentences.into());
+        serde_json::to_writer(&mut self.out, &record)?;
+        self.out.write_all(b"\n")
+    }
+}
+
+/// Fields of the record itself.
+const TAKEN: [&str; 2] = ["id", "sentences"];
+
+impl<W: Write> LabelledWriter for Writer<W> {
+    fn write(&mut self, sentence: &GoldSentence) -> std::io::Result<()> {
+        let GoldSentence { article, text, words, labels, entities, fields } = sentence;
+        if article.is_none() || self.article != *article || self.fields != *fields {
+            self.article()?;
+            (self.article, self.fields) = (article.clone(), fields.clone());
+        }
+        self.sentences += 1;
+        self.writing.lose(Loss::Article, article.is_none());
+        self.writing.lose(Loss::Words, words.is_some());
+        self.writing.lose(Loss::Fields, fields.keys().any(|name| TAKEN.contains(&name.as_str())));
+        self.writing.done();
+        let mut record = Map::new();
+        record.insert("text".into(), json!(text));
+        if let Some(labels) = labels {
+            record.insert("stance".into(), json!(labels));
+        }
+        if let Some(entities) = entities {
+            record.insert("entities".into(), marks(text, entities, self.writing.unit));
+        }
+        self.ahead.push(record.into());
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> std::io::Result<Losses> {
+        self.article()?;
+        self.out.flush()?;
+        Ok(self.writing.losses())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{FlawKind, LabelledFormat, testing};
     use crate::labels::GoldSentence;
+    use crate::text::OffsetUnit;
 
     fn read(content: &str) -> Result<Vec<GoldSentence>, String> {
         testing::read(LabelledFormat::Articles, content)
@@ -131,7 +203,7 @@ mod tests {
             r#"{{"id":"a","domain":"x","sentences":[{{"text":"In Paris","entities":[{}]}},{{"text":"b"}}]}}"#,
             entities.join(",")
         );
-        let read = super::article(1, &line);
+        let read = super::article(1, &line, OffsetUnit::Char);
         let kinds: Vec<FlawKind> =
             read[0].sentence.as_ref().unwrap_err().iter().map(|flaw| flaw.kind).collect();
         assert_eq!(kinds, [FlawKind::WhiteSpace, FlawKind::WhiteSpace, FlawKind::Overlap]);

@@ -1,7 +1,10 @@
-use super::{Flaw, FlawKind, Labelled, Line};
+use super::lines::Line;
+use super::write::{LabelledWriter, Losses, Writing};
+use super::{Flaw, Labelled, Loss, words};
 use crate::formats::FormatError;
-use crate::labels::{GoldEntity, GoldSentence, decode};
+use crate::labels::GoldSentence;
 use crate::text::Span;
+use std::io::Write;
 
 /// [`LabelledFormat::Conll`](super::LabelledFormat::Conll)
 pub(super) fn read(
@@ -30,14 +33,14 @@ pub(super) fn read(
                 _ => sentence.push(line),
             }
         }
-        let article = (articles > 0).then(|| format!("document {articles}"));
+        let article = (articles > 0).then(|| document(articles));
         sentence.finish(article).map(Ok)
     })
 }
 
 /// Columns are separated by tabs if there is one, else by spaces; other white space (a no-break space in a number) is part
 /// of a word.
-fn columns(line: &str) -> impl DoubleEndedIterator<Item = &str> {
+pub(super) fn columns(line: &str) -> impl DoubleEndedIterator<Item = &str> {
     let tabs = line.contains('\t');
     line.split(move |c| c == '\t' || c == ' ' && !tabs).filter(|column| !column.trim().is_empty())
 }
@@ -82,30 +85,107 @@ impl Sentence {
         if !self.flaws.is_empty() {
             return Some(Labelled { line: self.line, sentence: Err(self.flaws) });
         }
-        let entities = decode(&self.tags).into_iter().map(|span| GoldEntity {
-            span: Span::new(self.words[span.start].start, self.words[span.end - 1].end),
-            label: span.label,
-        });
-        let entities = Some(entities.collect());
+        let entities = Some(words::entities(&self.words, &self.tags));
         let (text, words) = (self.text, Some(self.words));
         let gold = GoldSentence { article, text, words, entities, ..GoldSentence::default() };
         Some(Labelled { line: self.line, sentence: Ok(gold) })
     }
 }
 
+/// True for `O`, and for a mark, a hyphen and a type.
+pub(super) fn is_tag(tag: &str) -> bool {
+    tag == "O"
+        || matches!(tag.split_once('-'), Some(("B" | "I" | "E" | "S" | "L" | "U", kind)) if !kind.is_empty())
+}
+
 fn word_and_tag(line: usize, text: &str) -> Result<(String, String), Flaw> {
-    let fail = |reason| Flaw { line, kind: FlawKind::Malformed, reason };
+    let fail = |reason: String| Flaw::malformed(line, reason);
     let mut columns = columns(text);
     let word = columns.next().unwrap_or_default();
     let tag = columns.next_back().ok_or_else(|| {
         fail(format!("\"{word}\" stands alone; a line is a word, a tab and its tag (such as B-PER or O)"))
     })?;
-    let is_tag = tag == "O"
-        || matches!(tag.split_once('-'), Some(("B" | "I" | "E" | "S" | "L" | "U", kind)) if !kind.is_empty());
-    if !is_tag {
+    if !is_tag(tag) {
         return Err(fail(format!("\"{tag}\" is no tag; tags are O, or B-, I-, E- or S- and a type")));
     }
     Ok((word.to_owned(), tag.to_owned()))
+}
+
+/// A word a line and its tag (IOB2), a blank line behind every sentence.
+pub(super) struct Writer<W> {
+    out: W,
+    writing: Writing,
+    /// Articles begun.
+    articles: usize,
+    article: Option<String>,
+    begun: bool,
+}
+
+impl<W: Write> Writer<W> {
+    pub(super) fn new(out: W, writing: Writing) -> Self {
+        Self { out, writing, articles: 0, article: None, begun: false }
+    }
+
+    /// Begins an article where the sentence does.
+    fn article(&mut self, article: &Option<String>) -> std::io::Result<()> {
+        if self.article != *article {
+            self.articles += 1;
+            self.article.clone_from(article);
+            self.out.write_all(b"-DOCSTART-\tO\n\n")?;
+        }
+        let read = (self.articles > 0).then(|| document(self.articles));
+        self.writing.lose(Loss::Article, read != *article);
+        Ok(())
+    }
+}
+
+/// The name of an article, which the format itself does not give.
+fn document(number: usize) -> String {
+    format!("document {number}")
+}
+
+/// A word or a type that a line can have.
+fn plain(word: &str) -> String {
+    let word = word.replace(['\t', '\n', '\r'], " ");
+    if word == "-DOCSTART-" { "DOCSTART".into() } else { word }
+}
+
+impl<W: Write> LabelledWriter for Writer<W> {
+    fn write(&mut self, sentence: &GoldSentence) -> std::io::Result<()> {
+        let GoldSentence { text, words: own, labels, entities, fields, .. } = sentence;
+        self.article(&sentence.article)?;
+        let words = words::words(sentence);
+        let tags = words::tags(&words, entities.as_deref().unwrap_or_default());
+        let written: Vec<String> =
+            words.iter().map(|word| plain(word.of(text).unwrap_or_default())).collect();
+        // A byte-order mark at the start of a file is no text.
+        if !self.begun
+            && self.articles == 0
+            && written.first().is_some_and(|word| word.starts_with('\u{feff}'))
+        {
+            self.out.write_all(b"\n")?;
+        }
+        self.begun = true;
+        for (word, tag) in written.iter().zip(&tags) {
+            writeln!(self.out, "{word}\t{}", plain(tag))?;
+        }
+        self.out.write_all(b"\n")?;
+        self.writing.lose(Loss::Text, written.join(" ") != *text);
+        self.writing.lose(Loss::Words, own.as_ref().is_some_and(|own| *own != words));
+        self.writing.lose(Loss::Labels, labels.as_ref().is_some_and(|labels| !labels.is_empty()));
+        self.writing.annotation(labels, false);
+        let kept = |label: &str| !label.is_empty() && plain(label) == label;
+        self.writing.lose(Loss::Entities, entities.iter().flatten().any(|entity| !kept(&entity.label)));
+        self.writing.annotation(entities, true);
+        self.writing.lose(Loss::Fields, !fields.is_empty());
+        self.writing.done();
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> std::io::Result<Losses> {
+        self.out.flush()?;
+        Ok(self.writing.losses())
+    }
 }
 
 #[cfg(test)]
@@ -156,7 +236,8 @@ mod tests {
     #[test]
     fn every_bad_line_of_a_sentence_is_told_and_the_next_sentence_is_read() {
         let lines = "a O\nb\nc X\n\n-DOCSTART- O\n\nd O\n".lines().enumerate();
-        let lines = lines.map(|(i, text)| Ok(super::Line { number: i + 1, text: Ok(text.to_owned()) }));
+        let lines =
+            lines.map(|(i, text)| Ok(super::super::lines::Line { number: i + 1, text: Ok(text.to_owned()) }));
         let read: Vec<_> = super::read(lines).map(Result::unwrap).collect();
         let at: Vec<usize> = read[0].sentence.as_ref().unwrap_err().iter().map(|flaw| flaw.line).collect();
         assert_eq!(at, [2, 3]);

@@ -1,55 +1,71 @@
+use super::json::{self, Record};
 use super::spans::{Entity, spans};
-use super::{Flaw, FlawKind, Labelled, Line, records};
+use super::write::Writing;
+use super::{Flaw, LabelledOptions, LabelledSentences, Loss};
 use crate::formats::FormatError;
-use crate::labels::GoldSentence;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use crate::labels::{GoldEntity, GoldSentence};
+use crate::text::{OffsetUnit, Offsets};
+use serde_json::{Map, Value, json};
+use std::path::Path;
 
-#[derive(Deserialize)]
-struct Record {
-    text: String,
-    #[serde(default)]
-    article: Option<String>,
-    #[serde(default, alias = "labels", alias = "label")]
-    stance: Option<OneOrMany>,
-    #[serde(default)]
-    entities: Option<Vec<Entity>>,
-    #[serde(flatten)]
-    fields: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
+/// Names that the field of labels may have.
+pub(super) const LABELS: [&str; 3] = ["stance", "labels", "label"];
 
 /// [`LabelledFormat::Sentences`](super::LabelledFormat::Sentences)
-pub(super) fn read(
-    lines: impl Iterator<Item = Result<Line, FormatError>>,
-) -> impl Iterator<Item = Result<Labelled, FormatError>> {
-    records(lines, |line, text| vec![Labelled { line, sentence: sentence(line, text) }])
+pub(super) fn read(path: &Path, options: LabelledOptions) -> Result<LabelledSentences, FormatError> {
+    json::sentences(path, move |line, value| {
+        sentence(Record::new(line, value, &options)?, &options).map(Some)
+    })
 }
 
-fn sentence(line: usize, text: &str) -> Result<GoldSentence, Vec<Flaw>> {
-    let fail = |kind, reason: String| vec![Flaw { line, kind, reason }];
-    let Record { text, article, stance, entities, fields } = serde_json::from_str(text)
-        .map_err(|e| fail(FlawKind::Malformed, format!("not a labelled sentence: {e}")))?;
-    if text.trim().is_empty() {
-        return Err(fail(FlawKind::EmptyText, "the text is empty".into()));
-    }
-    let entities = entities.map(|found| spans(line, &text, found)).transpose()?;
-    let labels = match stance {
-        Some(OneOrMany::One(label)) => Some(vec![label]),
-        Some(OneOrMany::Many(labels)) => Some(labels),
+fn sentence(mut record: Record<'_>, options: &LabelledOptions) -> Result<GoldSentence, Vec<Flaw>> {
+    let text = record.text(&["text"])?;
+    let article = record.article()?;
+    let entities = record.take::<Vec<Entity>>("entities")?;
+    let entities = entities.map(|found| spans(record.line, &text, options.unit(), found)).transpose()?;
+    let labels = match record.labels(&LABELS)? {
+        Some(labels) => labels,
         None if entities.is_some() => None,
         None => {
             let reason = "the record has no `stance`, `labels` or `label`; none of them is written []";
-            return Err(fail(FlawKind::Malformed, reason.into()));
+            return Err(record.malformed(reason).into());
         }
     };
-    Ok(GoldSentence { article, text, words: None, labels, entities, fields })
+    Ok(GoldSentence { article, text, words: None, labels, entities, fields: record.fields() })
+}
+
+/// The record of a sentence: `label` where every sentence has one, else `stance`.
+pub(super) fn record(sentence: &GoldSentence, writing: &mut Writing) -> Map<String, Value> {
+    let GoldSentence { article, text, words, labels, entities, .. } = sentence;
+    writing.lose(Loss::Words, words.is_some());
+    let mut record = Map::new();
+    if let Some(article) = article {
+        record.insert("article".into(), json!(article));
+    }
+    record.insert("text".into(), json!(text));
+    // A record must answer something, if only that it is not annotated.
+    if labels.is_some() || entities.is_none() {
+        if writing.contents().single_label() {
+            record.insert("label".into(), json!(labels.iter().flatten().next()));
+        } else {
+            record.insert("stance".into(), json!(labels));
+        }
+    }
+    if let Some(entities) = entities {
+        record.insert("entities".into(), marks(text, entities, writing.unit));
+    }
+    writing.fields(&mut record, sentence, &["article", "text", "stance", "labels", "label", "entities"]);
+    record
+}
+
+/// Entities as our own records have them.
+pub(super) fn marks(text: &str, entities: &[GoldEntity], unit: OffsetUnit) -> Value {
+    let mut offsets = Offsets::new(text, unit);
+    let marks = entities.iter().map(|entity| {
+        let (start, end) = offsets.of(entity.span);
+        json!({"start": start, "end": end, "label": entity.label, "text": entity.span.of(text)})
+    });
+    marks.collect()
 }
 
 #[cfg(test)]

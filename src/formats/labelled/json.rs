@@ -1,0 +1,349 @@
+//! JSON records, a line each or in one array that is read element by element.
+
+use super::lines::{Line, lines};
+use super::{Flaw, Labelled, LabelledOptions, LabelledSentences};
+use crate::formats::FormatError;
+use crate::labels::GoldSentence;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Deserializer, Map, Value};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// A record and the line that it begins on.
+pub(super) struct Entry {
+    pub(super) line: usize,
+    pub(super) value: Result<Value, Flaw>,
+}
+
+pub(super) type Entries = Box<dyn Iterator<Item = Result<Entry, FormatError>>>;
+
+/// The records of a file: the elements of its array if it is one, else its lines.
+pub(super) fn entries(path: &Path) -> Result<Entries, FormatError> {
+    let fail = |source| FormatError::File { path: path.to_owned(), source };
+    let mut array = Array::open(path).map_err(fail)?;
+    if array.begins().map_err(fail)? {
+        return Ok(Box::new(array));
+    }
+    let records = lines(path)?.filter_map(|line| match line {
+        Err(error) => Some(Err(error)),
+        Ok(Line { number: line, text: Err(flaw) }) => Some(Ok(Entry { line, value: Err(flaw) })),
+        Ok(Line { text: Ok(text), .. }) if text.trim().is_empty() => None,
+        Ok(Line { number: line, text: Ok(text) }) => {
+            let value = serde_json::from_str(&text);
+            let value = value.map_err(|e| Flaw::malformed(line, format!("not a JSON record: {e}")));
+            Some(Ok(Entry { line, value }))
+        }
+    });
+    Ok(Box::new(records))
+}
+
+/// The sentences of a file of JSON records. `parse` gives `None` for a record that the annotator passed over.
+pub(super) fn sentences(
+    path: &Path,
+    mut parse: impl FnMut(usize, Value) -> Result<Option<GoldSentence>, Vec<Flaw>> + 'static,
+) -> Result<LabelledSentences, FormatError> {
+    Ok(Box::new(entries(path)?.filter_map(move |entry| match entry {
+        Err(error) => Some(Err(error)),
+        Ok(Entry { line, value }) => {
+            let sentence = value.map_err(Vec::from).and_then(|value| parse(line, value)).transpose()?;
+            Some(Ok(Labelled { line, sentence }))
+        }
+    })))
+}
+
+/// A JSON array whose elements are parsed one after the other.
+struct Array {
+    path: PathBuf,
+    reader: BufReader<File>,
+    line: usize,
+    begun: bool,
+    over: bool,
+}
+
+impl Array {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let reader = BufReader::new(File::open(path)?);
+        Ok(Self { path: path.to_owned(), reader, line: 1, begun: false, over: false })
+    }
+
+    /// True if the file is an array of records, of which the opening bracket is then read. A line that is a pair of a
+    /// text and its marks begins with a bracket too, but with a text behind it.
+    fn begins(&mut self) -> std::io::Result<bool> {
+        if self.reader.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
+            self.reader.consume(3);
+        }
+        if self.peek()? != Some(b'[') {
+            return Ok(false);
+        }
+        self.reader.consume(1);
+        Ok(matches!(self.peek()?, Some(b'{' | b'[' | b']')))
+    }
+
+    /// The next byte that is no white space; it stays unread.
+    fn peek(&mut self) -> std::io::Result<Option<u8>> {
+        loop {
+            match self.reader.fill_buf()?.first() {
+                Some(&byte) if byte.is_ascii_whitespace() => {
+                    self.line += usize::from(byte == b'\n');
+                    self.reader.consume(1);
+                }
+                other => return Ok(other.copied()),
+            }
+        }
+    }
+
+    fn element(&mut self) -> Result<Option<Entry>, FormatError> {
+        let path = self.path.clone();
+        let fail = |source| FormatError::File { path: path.clone(), source };
+        let broken = |line, reason: String| FormatError::Line { path: path.clone(), line, reason };
+        let mut next = self.peek().map_err(fail)?;
+        if self.begun && next == Some(b',') {
+            self.reader.consume(1);
+            next = self.peek().map_err(fail)?;
+        } else if self.begun && next != Some(b']') {
+            return Err(broken(self.line, "the array goes on without a comma, or is cut off".into()));
+        }
+        if next == Some(b']') {
+            return Ok(None);
+        }
+        self.begun = true;
+        let line = self.line;
+        let counting = Counting { reader: &mut self.reader, lines: &mut self.line };
+        match Value::deserialize(&mut Deserializer::from_reader(counting)) {
+            Ok(value) => Ok(Some(Entry { line, value: Ok(value) })),
+            Err(error) => {
+                // serde's own place counts from the start of the element.
+                let reason = error.to_string();
+                let reason = reason.split(" at line ").next().unwrap_or_default();
+                Err(broken(self.line, format!("not JSON: {reason}; the record begins on line {line}")))
+            }
+        }
+    }
+}
+
+impl Iterator for Array {
+    type Item = Result<Entry, FormatError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let element = self.element().transpose();
+        self.over = !matches!(element, Some(Ok(_)));
+        element
+    }
+}
+
+/// Counts the lines that are read.
+struct Counting<'a> {
+    reader: &'a mut BufReader<File>,
+    lines: &'a mut usize,
+}
+
+impl Read for Counting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        *self.lines += buffer[..count].iter().filter(|&&byte| byte == b'\n').count();
+        Ok(count)
+    }
+}
+
+/// A JSON object that is taken apart field by field; what is left are the fields of the sentence.
+pub(super) struct Record<'a> {
+    pub(super) line: usize,
+    fields: Map<String, Value>,
+    options: &'a LabelledOptions,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn new(line: usize, value: Value, options: &'a LabelledOptions) -> Result<Self, Flaw> {
+        match value {
+            Value::Object(fields) => Ok(Self { line, fields, options }),
+            _ => Err(Flaw::malformed(line, "the record is not a JSON object")),
+        }
+    }
+
+    pub(super) fn malformed(&self, reason: impl Into<String>) -> Flaw {
+        Flaw::malformed(self.line, reason)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name)
+    }
+
+    /// A field, taken out; `null` counts as missing.
+    pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Flaw> {
+        match self.fields.shift_remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => serde_json::from_value(value)
+                .map(Some)
+                .map_err(|e| self.malformed(format!("field `{name}`: {e}"))),
+        }
+    }
+
+    /// The text, from the field that the options name, or from the first of `names` that is there.
+    pub(super) fn text(&mut self, names: &[&str]) -> Result<String, Flaw> {
+        let asked = self.options.text_field.as_deref();
+        let found = asked.into_iter().chain(names.iter().copied().filter(|_| asked.is_none()));
+        for name in found {
+            match self.take::<String>(name)? {
+                Some(text) if text.trim().is_empty() => return Err(Flaw::empty_text(self.line)),
+                Some(text) => return Ok(text),
+                None => {}
+            }
+        }
+        let there: Vec<&str> = self.fields.keys().map(String::as_str).collect();
+        Err(self.malformed(format!(
+            "no field `{}` among {}; name the field that holds the text with --text-field",
+            asked.or(names.first().copied()).unwrap_or("text"),
+            if there.is_empty() { "none".to_owned() } else { there.join(", ") }
+        )))
+    }
+
+    /// The article's name, from the field `article`.
+    pub(super) fn article(&mut self) -> Result<Option<String>, Flaw> {
+        match self.take("article")? {
+            None => Ok(None),
+            Some(Value::String(name)) => Ok(Some(name)),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(_) => Err(self.malformed("field `article` is not a string")),
+        }
+    }
+
+    /// The sentence labels, from the field that the options name, or else from the one of `names` that is there: `None`
+    /// without such a field, `Some(None)` where it is null or the number -1, which stand for "not annotated".
+    pub(super) fn labels(&mut self, names: &[&str]) -> Result<Option<Option<Vec<String>>>, Flaw> {
+        let names = self.options.label_field.as_deref().map_or_else(|| names.to_vec(), |asked| vec![asked]);
+        let there: Vec<&str> = names.into_iter().filter(|name| self.fields.contains_key(*name)).collect();
+        let name = match there[..] {
+            [] => return Ok(None),
+            [name] => name,
+            [first, second, ..] => {
+                let reason =
+                    format!("`{first}` and `{second}` both name labels; say which counts with --label-field");
+                return Err(self.malformed(reason));
+            }
+        };
+        let Some(labels) = self.take::<OneOrMany>(name)? else { return Ok(Some(None)) };
+        labels
+            .named(&self.options.label_names)
+            .map(Some)
+            .map_err(|reason| self.malformed(format!("field `{name}`: {reason}")))
+    }
+
+    /// What is left.
+    pub(super) fn fields(self) -> Map<String, Value> {
+        self.fields
+    }
+}
+
+/// A label, or several.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a label or a list of labels")]
+pub(super) enum OneOrMany {
+    One(Name),
+    Many(Vec<Name>),
+}
+
+impl OneOrMany {
+    /// The names of the labels; `None` for the number -1, which stands for "not annotated" in Hugging Face data.
+    pub(super) fn named(self, names: &[String]) -> Result<Option<Vec<String>>, String> {
+        match self {
+            Self::One(Name::Number(-1)) => Ok(None),
+            Self::One(name) => Ok(Some(vec![name.named(names)?])),
+            Self::Many(many) => {
+                many.into_iter().map(|name| name.named(names)).collect::<Result<_, _>>().map(Some)
+            }
+        }
+    }
+}
+
+/// A label as it may be written: by its name, or by its number in a list of names that is kept elsewhere.
+#[derive(Deserialize, Clone)]
+#[serde(untagged, expecting = "a name or a number")]
+pub(super) enum Name {
+    Text(String),
+    Number(i64),
+    Flag(bool),
+}
+
+impl Name {
+    /// The name; of a number, the one that `names` has for it, or its digits where there are no names.
+    pub(super) fn named(self, names: &[String]) -> Result<String, String> {
+        match self {
+            Self::Text(name) => Ok(name),
+            Self::Flag(flag) => Ok(flag.to_string()),
+            Self::Number(number) if names.is_empty() => Ok(number.to_string()),
+            Self::Number(number) => usize::try_from(number)
+                .ok()
+                .and_then(|number| names.get(number).cloned())
+                .ok_or_else(|| format!("no label has the number {number}: there are {} names", names.len())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(content: &str) -> Vec<Result<(usize, Value), String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        std::fs::write(&path, content).unwrap();
+        let entries = entries(&path).unwrap();
+        let read = entries.map(|entry| match entry {
+            Ok(Entry { line, value }) => value.map(|value| (line, value)).map_err(|flaw| flaw.reason),
+            Err(error) => Err(error.to_string()),
+        });
+        read.collect()
+    }
+
+    #[test]
+    fn the_elements_of_an_array_know_their_lines() {
+        let content = "\u{feff}\n[\n  {\"a\":\n \"]},\"},\r\n [\"x\", {}] , 3\n]\n";
+        let read: Vec<(usize, Value)> = read(content).into_iter().take(2).map(Result::unwrap).collect();
+        assert_eq!(read, [(3, json!({"a": "]},"})), (5, json!(["x", {}]))]);
+        assert!(super::tests::read("[]").is_empty() && super::tests::read(" [ ] ").is_empty());
+    }
+
+    #[test]
+    fn a_broken_array_ends_with_its_place() {
+        let read = read("[{\"a\":1},\n\n{\"b\":\n}]");
+        assert!(read[0].is_ok());
+        let error = read[1].as_ref().unwrap_err();
+        assert!(error.contains("data:4: not JSON: expected value; the record begins on line 3"), "{error}");
+        assert_eq!(read.len(), 2);
+        let cut = super::tests::read("[{\"a\":1}");
+        assert!(
+            cut[1].as_ref().unwrap_err().contains("data:1: the array goes on without a comma, or is cut off")
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_a_list_is_a_record() {
+        assert_eq!(read("[\"a\", {}]\n\n[\"b\", {}]\n").len(), 2);
+        assert!(read("{}\n{\n")[1].as_ref().unwrap_err().contains("not a JSON record"));
+    }
+
+    #[test]
+    fn labels_are_named_by_their_number() {
+        let labels = |value: Value, names: &[&str]| {
+            let options = LabelledOptions {
+                label_names: names.iter().map(|&name| name.to_owned()).collect(),
+                ..LabelledOptions::default()
+            };
+            Record::new(1, value, &options).unwrap().labels(&["label", "labels"]).map_err(|flaw| flaw.reason)
+        };
+        assert_eq!(labels(json!({"label": 1}), &["a", "b"]), Ok(Some(Some(vec!["b".into()]))));
+        assert_eq!(labels(json!({"labels": [1, 0]}), &[]), Ok(Some(Some(vec!["1".into(), "0".into()]))));
+        assert_eq!(labels(json!({"label": -1}), &["a"]), Ok(Some(None)));
+        assert_eq!(labels(json!({"label": null}), &[]), Ok(Some(None)));
+        assert_eq!(labels(json!({}), &[]), Ok(None));
+        assert!(labels(json!({"label": 2}), &["a", "b"]).unwrap_err().contains("no label has the number 2"));
+        assert!(labels(json!({"label": "a", "labels": []}), &[]).unwrap_err().contains("--label-field"));
+        assert!(labels(json!({"label": {}}), &[]).unwrap_err().contains("field `label`"));
+    }
+}
