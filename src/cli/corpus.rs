@@ -4,8 +4,8 @@ use crate::cli::misuse;
 use crate::cli::recipe::{Fold, Recipe, Source};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use undertone::datasets::{Dataset, fold, load};
-use undertone::formats::{LabelledFormat, read_labelled};
+use undertone::datasets::{Dataset, fold, load_with};
+use undertone::formats::{LabelledOptions, read_labelled};
 use undertone::head::Activation;
 use undertone::labels::GoldSentence;
 
@@ -25,14 +25,13 @@ pub(crate) struct FileRecord {
 }
 
 impl Corpus {
-    /// Reads the files.
+    /// Reads the files, all in one way.
     ///
     /// # Errors
     /// If one cannot be read or a record is malformed, with file and line.
-    pub(crate) fn read(recipe: &Recipe) -> anyhow::Result<Self> {
-        let all = |sources: &[Source]| {
-            sources.iter().map(|source| Ok(load(&source.path)?)).collect::<anyhow::Result<Vec<_>>>()
-        };
+    pub(crate) fn read(recipe: &Recipe, options: &LabelledOptions) -> anyhow::Result<Self> {
+        let read = |source: &Source| Ok(load_with(&source.path, options.clone())?);
+        let all = |sources: &[Source]| sources.iter().map(read).collect::<anyhow::Result<Vec<_>>>();
         Ok(Self { train: all(&recipe.train)?, dev: all(&recipe.dev)?, test: all(&recipe.test)? })
     }
 
@@ -132,7 +131,7 @@ fn check_single(dataset: &Dataset) -> anyhow::Result<()> {
 /// File and line of the sentence with that index.
 fn place(path: &Path, index: usize) -> String {
     let line = || {
-        let mut sentences = read_labelled(path, LabelledFormat::detect(path).ok()?).ok()?;
+        let mut sentences = read_labelled(path, LabelledOptions::default()).ok()?;
         Some(sentences.nth(index)?.ok()?.line)
     };
     match line() {

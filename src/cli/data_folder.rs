@@ -4,6 +4,7 @@ use crate::cli::misuse;
 use crate::cli::recipe::{Recipe, Source};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
+use undertone::formats::LabelledOptions;
 use undertone::training::TrainingConfig;
 
 /// What stands in the folder.
@@ -39,6 +40,14 @@ impl DataFolder {
         Ok(Self { train, dev: find(folder, "dev")?, test: find(folder, "test")?, labels: listed(folder)? })
     }
 
+    /// How its files are read: labels may be given by their number in `labels.json`.
+    pub(crate) fn options(&self) -> LabelledOptions {
+        let names = self.labels.clone().unwrap_or_default();
+        let tags = is_tags(&names);
+        let (label_names, tag_names) = if tags { (Vec::new(), names) } else { (names, Vec::new()) };
+        LabelledOptions { label_names, tag_names, ..LabelledOptions::default() }
+    }
+
     /// Puts the files into a recipe that has none.
     ///
     /// # Errors
@@ -68,6 +77,11 @@ pub(crate) fn hyper_parameters() -> TrainingConfig {
         weight_decay: 0.0,
         ..TrainingConfig::default()
     }
+}
+
+/// Whether names are those of tags (`O`, `B-PER`) rather than of sentence labels.
+pub(crate) fn is_tags(names: &[String]) -> bool {
+    names.iter().any(|name| name == "O")
 }
 
 fn find(folder: &Path, name: &str) -> anyhow::Result<Option<PathBuf>> {

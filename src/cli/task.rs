@@ -1,5 +1,6 @@
 //! What a model is to learn, gathered from labelled sentences where no settings name it.
 
+use crate::cli::data_folder::is_tags;
 use crate::cli::misuse;
 use crate::cli::recipe::Recipe;
 use std::collections::BTreeSet;
@@ -87,7 +88,7 @@ pub(crate) fn gather(
         }
         _ => {}
     }
-    let listed_tags = listed.filter(|names| names.iter().any(|name| name == "O"));
+    let listed_tags = listed.filter(|names| is_tags(names));
     let listed_labels = listed.filter(|_| listed_tags.is_none());
     let mut labels: Vec<String> = match listed_labels {
         Some(names) if !labelled.is_empty() => names.to_vec(),

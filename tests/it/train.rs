@@ -189,6 +189,37 @@ fn conll_columns_in_a_folder_make_a_model_of_names() {
 }
 
 #[test]
+fn tab_separated_files_are_learnt_as_conflibert_keeps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = ["the minister may leave", "we condemn the pact", "they met on friday"];
+    let learnt = |name: &str, labels: [&str; 3], names: Option<&str>, told: &str| {
+        let data = folder.path().join(name);
+        fs::create_dir(&data).unwrap();
+        for (split, n) in [("train", 60), ("dev", 18), ("test", 15)] {
+            let row = |i: usize| format!("{} {i}\t{}\n", texts[i % 3], labels[i % 3]);
+            fs::write(data.join(format!("{split}.tsv")), (0..n).map(row).collect::<String>()).unwrap();
+        }
+        if let Some(names) = names {
+            fs::write(data.join("labels.json"), names).unwrap();
+        }
+        let output = folder.path().join(name).join("model");
+        train(&data, &output).assert().success().stderr(contains(told));
+        json(&output.join("undertone.json"))["heads"][0].clone()
+    };
+    let binary = learnt("binary", ["0", "1", "0"], None, "learning one of the two labels 0, 1\n");
+    assert_eq!((&binary["activation"], &binary["pooling"]), (&"softmax".into(), &"pooler".into()));
+    let multiclass = learnt("multiclass", ["2", "10", "1"], None, "learning one of the labels 1, 2, 10\n");
+    assert_eq!(multiclass["activation"], "softmax");
+    let told = "learning none, one or several of the labels 0, 1\n";
+    let multilabel = learnt("multilabel", ["1\t1", "0\t1", "0\t0"], None, told);
+    assert_eq!(multilabel["activation"], "sigmoid");
+    assert_ne!(multilabel["thresholds"], serde_json::json!([0.5, 0.5]), "they are fitted");
+    let named =
+        learnt("named", ["11", "01", "00"], Some("[\"doubt\", \"talk\"]"), "the labels doubt, talk\n");
+    assert_eq!(named["labels"], serde_json::json!(["doubt", "talk"]));
+}
+
+#[test]
 fn settings_and_a_folder_of_data_are_put_together_but_not_twice_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (data, output) = (three_classes(folder.path()), folder.path().join("model"));

@@ -82,7 +82,8 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
         resolve(args)?;
     recipe.storage()?;
     refuse_foreign(&output)?;
-    let mut corpus = Corpus::read(&recipe)?;
+    let options = folder.as_ref().map(DataFolder::options).unwrap_or_default();
+    let mut corpus = Corpus::read(&recipe, &options)?;
     if let Some(folder) = &folder {
         learn_from(folder, task, &corpus, &mut recipe)?;
     }
