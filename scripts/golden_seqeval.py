@@ -4,8 +4,9 @@
     python scripts/golden_seqeval.py tests/fixtures/seqeval.json
 
 Writes pairs of gold and predicted tags, well-formed and not, each with the entities
-that seqeval's default (lenient) mode reads in both, its micro counts and its F1, then
-counts and F1 of all pairs together. `tests/it/seqeval.rs` reads the file. Seeded: the
+that seqeval's default (lenient) mode reads in both, its micro counts and its F1, and
+where all tags are of IOB2 its F1 in strict mode; then counts, F1, accuracy and the whole
+report of all pairs together, and the strict report of those in IOB2. `tests/it/seqeval.rs` reads the file. Seeded: the
 same version of seqeval gives the same file.
 """
 
@@ -18,8 +19,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from seqeval.metrics import f1_score
+from seqeval.metrics import accuracy_score, classification_report, f1_score
 from seqeval.metrics.sequence_labeling import get_entities
+from seqeval.scheme import IOB2
 
 SEED = 20240611
 RANDOM_PAIRS = 36
@@ -39,6 +41,15 @@ DELIBERATE = [
         ["S-PER", "S-PER", "B-PER", "S-PER", "E-PER"],
     ),
     (["B", "I", "O", "I"], ["I", "I", "O", "B"]),
+    # seqeval#23 and #25: an `I-` that begins an entity, on either side.
+    (["B-PER", "I-PER"], ["I-PER", "I-PER"]),
+    (["I-PER", "I-PER", "O"], ["B-PER", "I-PER", "O"]),
+    (["B-LOC", "I-ORG", "I-ORG"], ["B-LOC", "B-ORG", "I-ORG"]),
+    # The example of its README.
+    (
+        ["O", "O", "O", "B-MISC", "I-MISC", "I-MISC", "O"],
+        ["O", "O", "B-MISC", "I-MISC", "I-MISC", "I-MISC", "O"],
+    ),
 ]
 
 
@@ -60,6 +71,15 @@ def main() -> None:
             "seqeval": version("seqeval"),
         },
         "all": scores([gold for gold, _ in pairs], [found for _, found in pairs]),
+        "accuracy": float(
+            accuracy_score([gold for gold, _ in pairs], [found for _, found in pairs])
+        ),
+        "report": report(pairs),
+        "strict_report": report(
+            [pair for pair in pairs if all(map(is_iob2, pair))],
+            mode="strict",
+            scheme=IOB2,
+        ),
     }
     items = [
         {
@@ -68,6 +88,11 @@ def main() -> None:
             "gold_entities": half_open(gold),
             "found_entities": half_open(found),
             **scores([gold], [found]),
+            "strict_f1": (
+                float(f1_score([gold], [found], mode="strict", scheme=IOB2))
+                if gold and is_iob2(gold) and is_iob2(found)
+                else None
+            ),
         }
         for gold, found in pairs
     ]
@@ -121,6 +146,20 @@ def scores(gold: list[list[str]], found: list[list[str]]) -> dict[str, Any]:
         "predicted": len(predicted),
         "gold_count": len(expected),
         "f1": float(f1_score(gold, found)),
+    }
+
+
+def is_iob2(tags: list[str]) -> bool:
+    return all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags)
+
+
+def report(pairs: list[tuple[list[str], list[str]]], **mode: Any) -> dict[str, Any]:
+    """Precision, recall, F1 and support of each type and of the three averages."""
+    gold, found = [gold for gold, _ in pairs], [found for _, found in pairs]
+    rows = classification_report(gold, found, output_dict=True, **mode)
+    return {
+        name: {key: float(value) for key, value in row.items()}
+        for name, row in rows.items()
     }
 
 

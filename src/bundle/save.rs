@@ -24,10 +24,6 @@ impl Bundle {
     pub fn save(&self, folder: &Path, storage: Storage) -> Result<(), BundleError> {
         std::fs::create_dir_all(folder)
             .map_err(|source| BundleError::File { path: folder.to_owned(), source })?;
-        let mut description = serde_json::to_vec_pretty(&self.description).map_err(|e| {
-            BundleError::Description { path: folder.join("undertone.json"), reason: e.to_string() }
-        })?;
-        description.push(b'\n');
         let weights = self
             .serialize(storage)
             .map_err(|reason| BundleError::Weights { path: folder.join("model.safetensors"), reason })?;
@@ -37,6 +33,18 @@ impl Bundle {
             write(folder, "tokenizer_config.json", config)?;
         }
         write(folder, "model.safetensors", &weights)?;
+        self.save_description(folder)
+    }
+
+    /// Writes `undertone.json` alone, into a folder that has the other files.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save_description(&self, folder: &Path) -> Result<(), BundleError> {
+        let mut description = serde_json::to_vec_pretty(&self.description).map_err(|e| {
+            BundleError::Description { path: folder.join("undertone.json"), reason: e.to_string() }
+        })?;
+        description.push(b'\n');
         write(folder, "undertone.json", &description)
     }
 

@@ -3,21 +3,20 @@
 use crate::cli::corpus::{self, Corpus, FileRecord};
 use crate::cli::recipe::Recipe;
 use crate::cli::record::{Record, told};
-use crate::cli::{misuse, scoring, teachers};
+use crate::cli::{calibration, misuse, scoring, teachers};
 use anyhow::Context;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Instant;
-use undertone::bundle::{Bundle, SentenceTask, Weights};
+use undertone::bundle::{Bundle, Weights};
 use undertone::engine::Engine;
-use undertone::evaluation::{Classification, fit_temperature, fit_thresholds};
+use undertone::evaluation::Objective;
 use undertone::head::Activation;
 use undertone::labels::GoldSentence;
 use undertone::training::{
-    Distilled, Example, ExampleSource, Trainer, TrainingError, examples, fit_softmax_temperature,
-    initial_weights,
+    Distilled, Example, ExampleSource, Trainer, TrainingError, examples, initial_weights,
 };
 
 /// What the runs of one recipe share, whatever their seed.
@@ -279,10 +278,10 @@ fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Res
     let softmax = is_softmax(bundle);
     let mut scores = Vec::new();
     for sentences in gold {
-        let answers = scoring::answer(&engine, sentences)?;
+        let (answers, _) = scoring::answer_all(&engine, sentences)?;
         let (name, sentence) = match answers.sentence {
-            Some(a) if softmax => ("macro-F1", Classification::count(&a.decided, &a.gold).macro_f1()),
-            Some(a) => ("average precision", a.mean_average_precision()),
+            Some(a) if softmax => ("macro-F1", a.table.count(|_| true).macro_f1()),
+            Some(a) => ("average precision", a.table.mean_average_precision()),
             None => ("", None),
         };
         let entities = answers.entities.and_then(|a| a.f1());
@@ -304,65 +303,9 @@ pub(crate) fn is_softmax(bundle: &Bundle) -> bool {
 /// Fits the temperature, and under sigmoid the thresholds, on the development sentences that have labels.
 fn calibrate(bundle: &mut Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Result<()> {
     let labelled: Vec<GoldSentence> = gold.iter().flatten().filter(|g| g.labels.is_some()).cloned().collect();
-    let answers = scoring::answer(&Engine::new(bundle.clone())?, &labelled)?;
+    let (answers, _) = scoring::answer_all(&Engine::new(bundle.clone())?, &labelled)?;
     if let (Some(answers), Some(task)) = (answers.sentence, bundle.description.sentence_mut()) {
-        fit_decisions(task, &answers.logits, &answers.gold);
+        calibration::fit(task, &answers, Objective::F1);
     }
     Ok(())
-}
-
-fn fit_decisions(task: &mut SentenceTask, logits: &[Vec<f32>], gold: &[Vec<bool>]) {
-    match task.activation {
-        Activation::Sigmoid => {
-            task.temperature = fit_temperature(logits, gold);
-            let scaled = |logits: &Vec<f32>| {
-                let logits: Vec<f32> = logits.iter().map(|x| x / task.temperature).collect();
-                task.activation.apply(&logits)
-            };
-            let scores: Vec<Vec<f32>> = logits.iter().map(scaled).collect();
-            task.thresholds = fit_thresholds(&scores, gold);
-        }
-        Activation::Softmax => {
-            let right = |gold: &Vec<bool>| gold.iter().position(|&is| is);
-            let known = logits.iter().zip(gold).filter_map(|(x, gold)| Some((x.clone(), right(gold)?)));
-            let (logits, right): (Vec<_>, Vec<_>) = known.unzip();
-            task.temperature = fit_softmax_temperature(&logits, &right);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use undertone::head::Pooling;
-
-    fn task(activation: Activation) -> SentenceTask {
-        SentenceTask {
-            name: "stance".into(),
-            labels: vec!["a".into(), "b".into()],
-            activation,
-            pooling: Pooling::Mean,
-            transform: false,
-            thresholds: vec![0.5; 2],
-            temperature: 1.0,
-        }
-    }
-
-    #[test]
-    fn a_softmax_head_gets_a_temperature_and_keeps_its_thresholds() {
-        let logits: Vec<Vec<f32>> = (0..200).map(|_| vec![2.0, -2.0]).collect();
-        // Right three times in four: the honest margin is ln 3.
-        let gold: Vec<Vec<bool>> = (0..200).map(|i| vec![i % 4 != 0, i % 4 == 0]).collect();
-        let mut softmax = task(Activation::Softmax);
-        fit_decisions(&mut softmax, &logits, &gold);
-        assert!((4.0 / softmax.temperature - 3f32.ln()).abs() < 1e-2, "{}", softmax.temperature);
-        assert_eq!(softmax.thresholds, [0.5; 2]);
-        let mut sigmoid = task(Activation::Sigmoid);
-        fit_decisions(&mut sigmoid, &logits, &gold);
-        assert_ne!(sigmoid.thresholds, [0.5; 2]);
-        assert!(
-            (sigmoid.temperature - softmax.temperature).abs() > 0.1,
-            "another likelihood, another optimum"
-        );
-    }
 }

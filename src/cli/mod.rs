@@ -1,24 +1,26 @@
 //! What a user types, and what they get back.
 
+mod calibration;
 mod commands;
 mod corpus;
 mod data_folder;
 mod figures;
 mod fit;
 mod input;
+mod mistakes;
 mod model;
 mod output;
 mod recipe;
 mod record;
+mod requirement;
 mod scoring;
 mod seeds;
 mod task;
 mod teachers;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{datasets, evaluate, manual, models, read, train};
+use commands::{calibrate, datasets, evaluate, manual, models, read, train};
 use std::process::ExitCode;
-use undertone::engine::Tasks;
 
 /// Reads news and says, sentence by sentence, what stance it takes and whom it names
 #[derive(Parser)]
@@ -67,10 +69,11 @@ enum Command {
     #[command(
         after_help = "Example:  undertone analyze article.txt\n          undertone analyze articles/ -o found.jsonl"
     )]
-    Analyze(read::NamingArgs),
+    Analyze(read::AnalyzeArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
     Datasets(datasets::DatasetsArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Models(models::ModelsArgs),
     /// Print a completion script for a shell
     Completions(manual::CompletionsArgs),
@@ -94,11 +97,12 @@ pub(crate) fn main() -> ExitCode {
     args.color.choice().write_global();
     let result = match args.command {
         Command::Classify(args) => read::classify(args),
-        Command::Ner(args) => read::name(args, Tasks::Ner),
-        Command::Analyze(args) => read::name(args, Tasks::Both),
+        Command::Ner(args) => read::ner(args),
+        Command::Analyze(args) => read::analyze(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Datasets(args) => datasets::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Models(args) => models::run(args),
         Command::Completions(args) => manual::completions(args, Args::command()),
         Command::Man(args) => manual::man(args, Args::command()),

@@ -114,3 +114,13 @@ impl PendingFile {
         Ok(())
     }
 }
+
+/// Refuses a folder in which something would be overwritten.
+pub(crate) fn refuse_full(output: &Path) -> anyhow::Result<()> {
+    match std::fs::read_dir(output).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(false) => Err(misuse(format!("{} is not empty\n\nhint: give a new folder", output.display()))),
+        Err(error) => Err(misuse(format!("{}: {error}", output.display()))),
+    }
+}

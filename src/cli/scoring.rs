@@ -2,104 +2,239 @@
 
 use crate::cli::misuse;
 use undertone::engine::{Engine, Input, Tasks};
-use undertone::evaluation::{EntityCounts, average_precision, count_entities, cross_fitted_decisions};
-use undertone::labels::{GoldSentence, TagSpan, decode, decode_strict, encode};
-use undertone::text::Span;
+use undertone::evaluation::{
+    Answered, ClassificationReport, Decisions, EntityReport, EntityTable, Groups, LabelAnswers, LabelTable,
+    Mention, Objective, Rows, SentenceEntities, WordCounts, count_entities, cross_fitted_decisions,
+    match_entities,
+};
+use undertone::labels::{GoldSentence, Prediction, TagSpan, decode, decode_strict, encode};
+use undertone::text::{OffsetUnit, Offsets, Span};
 
-/// Answers and gold of the sentences that have gold labels.
+/// A model's answers to one sentence, laid beside the gold ones.
+pub(crate) struct Answer {
+    /// `None` where the gold or the model has no labels.
+    pub(crate) labels: Option<LabelFlags>,
+    /// `None` where the gold or the model has no entities.
+    pub(crate) entities: Option<SentenceEntities>,
+}
+
+/// The labels of one sentence, in the order of the model's.
+pub(crate) struct LabelFlags {
+    logits: Vec<f32>,
+    scores: Vec<f32>,
+    /// What the engine itself decides: at the stored thresholds, or the likeliest label under softmax.
+    decided: Vec<bool>,
+    gold: Vec<bool>,
+}
+
+impl Answer {
+    /// True if nothing in it is wrong.
+    pub(crate) fn is_right(&self) -> bool {
+        self.labels.as_ref().is_none_or(|labels| labels.decided == labels.gold)
+            && self.entities.as_ref().is_none_or(SentenceEntities::is_right)
+    }
+
+    /// True if another model says the same.
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
+        let decided = |answer: &Self| answer.labels.as_ref().map(|labels| labels.decided.clone());
+        decided(self) == decided(other) && self.found() == other.found()
+    }
+
+    /// What is found, without its probabilities.
+    fn found(&self) -> Vec<(&str, usize, usize)> {
+        let answers = self.entities.iter().flat_map(|entities| &entities.answers);
+        let found = answers.filter_map(|answer| answer.found.as_ref());
+        found.map(|mention| (mention.label.as_str(), mention.start, mention.end)).collect()
+    }
+
+    /// The labels by name.
+    pub(crate) fn label_answers(&self, names: &[String]) -> Option<LabelAnswers> {
+        self.labels.as_ref().map(|labels| LabelAnswers {
+            gold: named(names, &labels.gold),
+            found: named(names, &labels.decided),
+            scores: names.iter().cloned().zip(labels.scores.iter().copied()).collect(),
+        })
+    }
+}
+
+/// The names of the labels that are given.
+pub(crate) fn named(names: &[String], flags: &[bool]) -> Vec<String> {
+    names.iter().zip(flags).filter(|(_, given)| **given).map(|(name, _)| name.clone()).collect()
+}
+
+/// One model's answers to the sentences that have gold labels, to be counted.
 #[derive(Default)]
 pub(crate) struct SentenceAnswers {
-    pub(crate) logits: Vec<Vec<f32>>,
-    pub(crate) scores: Vec<Vec<f32>>,
-    /// What the engine itself decides: at the stored thresholds, or the likeliest label under softmax.
-    pub(crate) decided: Vec<Vec<bool>>,
-    pub(crate) gold: Vec<Vec<bool>>,
-    /// Article of each sentence; a name of its own for a sentence without one.
-    pub(crate) groups: Vec<String>,
+    pub(crate) table: LabelTable,
+    /// Before temperature and activation.
+    pub(crate) logits: Rows<f32>,
 }
 
-/// Entity counts of the sentences that have gold entities, sentence by sentence.
+/// One model's answers to many sentences.
 #[derive(Default)]
-pub(crate) struct EntityAnswers {
-    /// By the rules of conlleval and seqeval.
-    pub(crate) lenient: Vec<EntityCounts>,
-    /// By strict IOB2.
-    pub(crate) strict: Vec<EntityCounts>,
-    /// Words with the right tag, and words, where the gold has words.
-    pub(crate) words: Option<(usize, usize)>,
-    pub(crate) groups: Vec<String>,
+pub(crate) struct Answers {
+    /// `None` where no sentence has such gold or the engine has no such head.
+    pub(crate) sentence: Option<SentenceAnswers>,
+    /// The same.
+    pub(crate) entities: Option<EntityTable>,
 }
 
-/// Both kinds of answers; `None` where no sentence has such gold or the engine has no such head.
-pub(crate) struct Answers {
-    pub(crate) sentence: Option<SentenceAnswers>,
-    pub(crate) entities: Option<EntityAnswers>,
+impl Answers {
+    /// Adds a sentence of a group.
+    pub(crate) fn push(&mut self, answer: &Answer, group: u32) {
+        if let Some(LabelFlags { logits, scores, decided, gold }) = &answer.labels {
+            let sentence = self.sentence.get_or_insert_default();
+            sentence.table.push(scores, decided, gold, group);
+            sentence.logits.push(logits);
+        }
+        if let Some(entities) = &answer.entities {
+            self.entities.get_or_insert_default().push(entities, group);
+        }
+    }
+
+    /// Decides labels as asked, where the engine has not decided them so.
+    pub(crate) fn decide(&mut self, decisions: Decisions, groups: &Groups) {
+        if let (Some(sentence), Decisions::CrossFitted) = (&mut self.sentence, decisions) {
+            sentence.table.decided = sentence.cross_fitted(groups, Objective::F1);
+        }
+    }
+
+    /// Everything that is told of the answers, which are [decided](Self::decide) as `decisions` says.
+    pub(crate) fn reports(
+        &self,
+        engine: &Engine,
+        decisions: Decisions,
+        groups: &Groups,
+        resamples: usize,
+    ) -> (Option<ClassificationReport>, Option<EntityReport>) {
+        let thresholds = (decisions == Decisions::Stored).then(|| engine.thresholds());
+        let labels = self
+            .sentence
+            .as_ref()
+            .map(|sentence| sentence.table.report(engine.labels(), groups, decisions, thresholds, resamples));
+        let entities = self.entities.as_ref().map(|entities| entities.report(groups.len(), resamples));
+        (labels, entities)
+    }
+
+    /// As the comparison of models takes them.
+    pub(crate) fn answered(&self) -> Answered<'_> {
+        Answered { labels: self.sentence.as_ref().map(|s| &s.table), entities: self.entities.as_ref() }
+    }
+}
+
+/// Folds for thresholds fitted on the data that are scored.
+pub(crate) const FOLDS: usize = 5;
+
+impl SentenceAnswers {
+    /// Decisions at thresholds fitted on the other folds of these very data, by article.
+    pub(crate) fn cross_fitted(&self, groups: &Groups, objective: Objective) -> Rows<bool> {
+        let LabelTable { scores, gold, groups: group_of, .. } = &self.table;
+        cross_fitted_decisions(scores, gold, group_of, groups, FOLDS, objective)
+    }
 }
 
 /// Sentences given to the engine at once.
-const CHUNK: usize = 1024;
+pub(crate) const CHUNK: usize = 1024;
 
-/// Answers for all sentences.
-pub(crate) fn answer(engine: &Engine, gold: &[GoldSentence]) -> anyhow::Result<Answers> {
+/// Answers to all sentences.
+pub(crate) fn answer_all(engine: &Engine, gold: &[GoldSentence]) -> anyhow::Result<(Answers, Groups)> {
+    let (mut answers, mut groups) = (Answers::default(), Groups::default());
+    for gold in gold.chunks(CHUNK) {
+        for (gold, answer) in gold.iter().zip(answer(engine, gold)?) {
+            answers.push(&answer, groups.next(gold.article.as_deref()));
+        }
+    }
+    Ok((answers, groups))
+}
+
+/// Answers to sentences that are predicted together.
+pub(crate) fn answer(engine: &Engine, gold: &[GoldSentence]) -> anyhow::Result<Vec<Answer>> {
     let labelled = gold.iter().any(|g| g.labels.is_some()) && !engine.labels().is_empty();
     let named = gold.iter().any(|g| g.entities.is_some()) && !engine.entity_labels().is_empty();
     let tasks = match (labelled, named) {
         (true, true) => Tasks::Both,
         (true, false) => Tasks::Classify,
         (false, true) => Tasks::Ner,
-        (false, false) => return Ok(Answers { sentence: None, entities: None }),
+        (false, false) => return Ok(gold.iter().map(|_| Answer { labels: None, entities: None }).collect()),
     };
-    let mut sentence = SentenceAnswers::default();
-    let mut entities = EntityAnswers::default();
-    for (chunk, gold) in gold.chunks(CHUNK).enumerate() {
-        let inputs: Vec<Input> =
-            gold.iter().map(|g| Input { text: &g.text, words: g.words.as_deref() }).collect();
-        for (i, (gold, prediction)) in gold.iter().zip(engine.predict(&inputs, tasks)?).enumerate() {
-            let group = gold.article.clone().unwrap_or_else(|| format!("sentence {}", chunk * CHUNK + i));
-            if let Some(labels) = gold.labels.as_ref().filter(|_| labelled) {
-                sentence.gold.push(flags(labels, engine.labels())?);
-                sentence.logits.push(prediction.logits);
-                sentence.scores.push(prediction.scores);
-                let applies = |label: usize| prediction.labels.contains(&label);
-                sentence.decided.push((0..engine.labels().len()).map(applies).collect());
-                sentence.groups.push(group.clone());
+    let inputs: Vec<Input> =
+        gold.iter().map(|g| Input { text: &g.text, words: g.words.as_deref() }).collect();
+    let predictions = engine.predict(&inputs, tasks)?;
+    let lay = |(gold, prediction): (&GoldSentence, Prediction)| {
+        let labels = gold.labels.as_ref().filter(|_| labelled);
+        let labels = labels.map(|labels| label_flags(labels, &prediction, engine.labels())).transpose()?;
+        let entities = gold.entities.as_ref().filter(|_| named).map(|_| sentence_entities(gold, &prediction));
+        Ok(Answer { labels, entities })
+    };
+    gold.iter().zip(predictions).map(lay).collect()
+}
+
+fn label_flags(gold: &[String], prediction: &Prediction, known: &[String]) -> anyhow::Result<LabelFlags> {
+    if let Some(foreign) = gold.iter().find(|label| !known.contains(label)) {
+        return Err(misuse(format!(
+            "the data have the label \"{foreign}\"; the model knows {}",
+            known.join(", ")
+        )));
+    }
+    Ok(LabelFlags {
+        logits: prediction.logits.clone(),
+        scores: prediction.scores.clone(),
+        decided: (0..known.len()).map(|label| prediction.labels.contains(&label)).collect(),
+        gold: known.iter().map(|label| gold.contains(label)).collect(),
+    })
+}
+
+/// An entity of either side: where it is, its type, and what the model gave it.
+type Found<'a> = (Span, &'a str, Option<f32>);
+
+fn sentence_entities(gold: &GoldSentence, prediction: &Prediction) -> SentenceEntities {
+    let expected = gold.entities.iter().flatten().map(|e| (e.span, e.label.as_str()));
+    let found: Vec<Found> =
+        prediction.entities.iter().flatten().map(|e| (e.span, e.label.as_str(), Some(e.score))).collect();
+    let label = |span: &TagSpan| span.label.clone();
+    match &gold.words {
+        Some(words) => {
+            let tags = word_tags(words, expected);
+            let (in_words, spans) = (decode(&prediction.tags), decode(&tags));
+            let place = |span: &TagSpan| Span::new(words[span.start].start, words[span.end - 1].end);
+            let score = |span: Span| found.iter().find(|found| found.0 == span).and_then(|found| found.2);
+            let right = prediction.tags.iter().zip(&tags).filter(|(a, b)| a == b).count();
+            let expected = spans.iter().map(|span| (place(span), span.label.as_str(), None));
+            let found = in_words.iter().map(|span| (place(span), span.label.as_str(), score(place(span))));
+            SentenceEntities {
+                lenient: count_entities(&in_words, &spans, label),
+                strict: count_entities(&decode_strict(&prediction.tags), &decode_strict(&tags), label),
+                words: Some(WordCounts { right, words: tags.len() }),
+                answers: match_entities(mentions(&gold.text, expected), mentions(&gold.text, found)),
             }
-            if let Some(expected) = gold.entities.as_ref().filter(|_| named) {
-                match &gold.words {
-                    Some(words) => {
-                        let expected = word_tags(words, expected.iter().map(|e| (e.span, e.label.as_str())));
-                        let found = &prediction.tags;
-                        let label = |span: &TagSpan| span.label.clone();
-                        entities.lenient.push(count_entities(&decode(found), &decode(&expected), label));
-                        entities.strict.push(count_entities(
-                            &decode_strict(found),
-                            &decode_strict(&expected),
-                            label,
-                        ));
-                        let right = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
-                        let (sum, all) = entities.words.get_or_insert_default();
-                        *sum += right;
-                        *all += expected.len();
-                    }
-                    None => {
-                        let expected: Vec<(Span, &str)> =
-                            expected.iter().map(|e| (e.span, e.label.as_str())).collect();
-                        let found: Vec<(Span, &str)> = prediction
-                            .entities
-                            .iter()
-                            .flatten()
-                            .map(|e| (e.span, e.label.as_str()))
-                            .collect();
-                        let counts = count_entities(&found, &expected, |(_, label)| (*label).to_owned());
-                        entities.strict.push(counts.clone());
-                        entities.lenient.push(counts);
-                    }
-                }
-                entities.groups.push(group);
+        }
+        None => {
+            let expected: Vec<(Span, &str)> = expected.collect();
+            let in_bytes: Vec<(Span, &str)> = found.iter().map(|&(span, label, _)| (span, label)).collect();
+            let counts = count_entities(&in_bytes, &expected, |(_, label)| (*label).to_owned());
+            let expected = expected.into_iter().map(|(span, label)| (span, label, None));
+            SentenceEntities {
+                lenient: counts.clone(),
+                strict: counts,
+                words: None,
+                answers: match_entities(
+                    mentions(&gold.text, expected),
+                    mentions(&gold.text, found.into_iter()),
+                ),
             }
         }
     }
-    Ok(Answers { sentence: labelled.then_some(sentence), entities: named.then_some(entities) })
+}
+
+/// Entities with offsets in code points.
+fn mentions<'a>(text: &str, entities: impl Iterator<Item = Found<'a>>) -> Vec<Mention> {
+    let mut offsets = Offsets::new(text, OffsetUnit::Char);
+    let mention = |(span, label, score): Found| {
+        let (start, end) = offsets.of(span);
+        let text = span.of(text).unwrap_or_default().to_owned();
+        Mention { label: label.to_owned(), start, end, text, score }
+    };
+    entities.map(mention).collect()
 }
 
 /// IOB2 tags of words from entities in bytes.
@@ -112,54 +247,4 @@ fn word_tags<'a>(words: &[Span], entities: impl Iterator<Item = (Span, &'a str)>
         })
         .collect();
     encode(&spans, words.len())
-}
-
-fn flags(labels: &[String], known: &[String]) -> anyhow::Result<Vec<bool>> {
-    if let Some(foreign) = labels.iter().find(|label| !known.contains(label)) {
-        return Err(misuse(format!(
-            "the data have the label \"{foreign}\"; the model knows {}",
-            known.join(", ")
-        )));
-    }
-    Ok(known.iter().map(|label| labels.contains(label)).collect())
-}
-
-impl SentenceAnswers {
-    /// Decisions at thresholds fitted on the other folds of these very data, by article.
-    pub(crate) fn cross_fitted(&self) -> Vec<Vec<bool>> {
-        cross_fitted_decisions(&self.scores, &self.gold, &self.groups, FOLDS)
-    }
-
-    /// Scores and gold of one label, sentence by sentence.
-    pub(crate) fn column(&self, label: usize) -> (Vec<f32>, Vec<bool>) {
-        self.scores.iter().zip(&self.gold).map(|(scores, gold)| (scores[label], gold[label])).unzip()
-    }
-
-    /// Mean of the labels' average precisions; `None` if no label has a positive sentence.
-    pub(crate) fn mean_average_precision(&self) -> Option<f64> {
-        let labels = self.gold.first().map_or(0, Vec::len);
-        let of = |label: usize| {
-            let (scores, gold) = self.column(label);
-            average_precision(&scores, &gold)
-        };
-        let known: Vec<f64> = (0..labels).filter_map(of).collect();
-        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
-    }
-}
-
-/// Folds for thresholds fitted on the data that are scored.
-pub(crate) const FOLDS: usize = 5;
-
-impl EntityAnswers {
-    /// Micro F1 by the rules of conlleval.
-    pub(crate) fn f1(&self) -> Option<f64> {
-        sum(self.lenient.iter()).total().f1()
-    }
-}
-
-/// All sentences' counts together.
-pub(crate) fn sum<'a>(counts: impl Iterator<Item = &'a EntityCounts>) -> EntityCounts {
-    let mut total = EntityCounts::default();
-    counts.for_each(|counts| total.add(counts));
-    total
 }

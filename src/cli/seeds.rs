@@ -1,17 +1,17 @@
 //! One recipe under several seeds: a model a seed, and their figures as mean and standard deviation.
 
 use crate::cli::corpus::{self, Corpus, FileRecord};
-use crate::cli::figures::{Decisions, Figure, Figures, Summary, figures, print, summarise};
+use crate::cli::figures::{Figures, Summaries, figures, print, summarise};
 use crate::cli::fit::{Fitted, Preparation, is_softmax, refuse_foreign, remove_checkpoint};
 use crate::cli::misuse;
 use crate::cli::output::PendingFile;
 use crate::cli::recipe::Recipe;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use undertone::bundle::Bundle;
 use undertone::engine::Engine;
+use undertone::evaluation::Decisions;
 use undertone::labels::GoldSentence;
 
 /// What `seeds.json` says.
@@ -44,7 +44,7 @@ struct Scored<'a> {
     record: &'a FileRecord,
     /// `development` or `test`.
     split: &'static str,
-    summary: BTreeMap<Figure, Summary>,
+    summary: Summaries,
 }
 
 /// A file to score.
@@ -111,8 +111,9 @@ pub(crate) fn run(
 pub(crate) fn test(recipe: &Recipe, corpus: &Corpus, fitted: &Fitted) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let engine = Engine::new(fitted.bundle.clone())?;
+    let stored = if is_softmax(&fitted.bundle) { Decisions::Likeliest } else { Decisions::Stored };
     for (record, gold) in corpus::records(&corpus.test).iter().zip(corpus.test(recipe)) {
-        let figures = figures(&engine, &gold, Decisions::Stored)?;
+        let figures = figures(&engine, &gold, stored)?;
         writeln!(out, "{}: {} sentences, test", record.path.display(), record.sentences)?;
         print(&mut out, &summarise(&[&figures]), 1)?;
     }
@@ -134,7 +135,8 @@ fn score_all(bundle: &Bundle, files: &[Sentences]) -> anyhow::Result<Vec<Figures
     let score = |file: &Sentences| {
         // The stored thresholds are fitted on the development sentences, and would flatter there.
         let decisions = match file.split {
-            "development" if !is_softmax(bundle) => Decisions::CrossFitted,
+            _ if is_softmax(bundle) => Decisions::Likeliest,
+            "development" => Decisions::CrossFitted,
             _ => Decisions::Stored,
         };
         figures(&engine, &file.gold, decisions)

@@ -40,10 +40,9 @@ pub fn load(path: &Path) -> Result<Dataset, FormatError> {
 /// # Errors
 /// If it cannot be read or a record is malformed, with file and line.
 pub fn load_with(path: &Path, options: LabelledOptions) -> Result<Dataset, FormatError> {
-    let fail = |source| FormatError::File { path: path.to_owned(), source };
     let sentences = read_labelled(path, options)?;
     let sentences = sentences.map(|labelled| labelled?.gold(path)).collect::<Result<_, _>>()?;
-    let sha256 = sha256(path).map_err(fail)?;
+    let sha256 = sha256(path)?;
     Ok(Dataset { path: path.to_owned(), sha256, sentences })
 }
 
@@ -55,7 +54,15 @@ pub fn fold(sentence: &GoldSentence, of: usize) -> usize {
     (number % of.max(1) as u64) as usize
 }
 
-fn sha256(path: &Path) -> std::io::Result<String> {
+/// SHA-256 of a file's bytes, in hexadecimal; of a folder of brat's, of the bytes of its documents in order.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn sha256(path: &Path) -> Result<String, FormatError> {
+    hash(path).map_err(|source| FormatError::File { path: path.to_owned(), source })
+}
+
+fn hash(path: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     let marks = path.with_extension("ann");
     if path.is_dir() || path.extension().is_some_and(|end| end == "txt" || end == "ann") && marks.is_file() {

@@ -1,6 +1,6 @@
 //! From tag probabilities of pieces to entities, in the ways of `transformers`' token-classification pipeline.
 
-use super::likeliest;
+use crate::head::likeliest;
 use crate::text::{Entity, Span};
 
 /// How the answers for pieces become entities.

@@ -359,7 +359,7 @@ impl Engine {
                 .collect();
             let scaled: Vec<f32> = prediction.logits.iter().map(|x| x / task.temperature).collect();
             prediction.scores = task.activation.apply(&scaled);
-            prediction.labels = decide(task.activation, &prediction.scores, &task.thresholds);
+            prediction.labels = task.activation.decide(&prediction.scores, &task.thresholds);
         }
         if let Some(task) = self.bundle.description.token().filter(|_| tasks.ner()) {
             let pieces = prepared.windows.iter().zip(answers).flat_map(|(window, answer)| {
@@ -390,31 +390,10 @@ fn finite(head: &'static str, logits: &[f32]) -> Result<(), EngineError> {
     if logits.iter().all(|x| x.is_finite()) { Ok(()) } else { Err(EngineError::NotFinite { head }) }
 }
 
-/// The labels that apply: under sigmoid those at or above their thresholds, under softmax the likeliest (the first of
-/// equals).
-fn decide(activation: Activation, scores: &[f32], thresholds: &[f32]) -> Vec<usize> {
-    match activation {
-        Activation::Sigmoid => (0..scores.len()).filter(|&i| scores[i] >= thresholds[i]).collect(),
-        Activation::Softmax => likeliest(scores).into_iter().collect(),
-    }
-}
-
-/// The first of the largest; `None` where there is none.
-fn likeliest(scores: &[f32]) -> Option<usize> {
-    (0..scores.len()).reduce(|best, i| if scores[i] > scores[best] { i } else { best })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bundle::{Weights, testing::tiny_bundle};
-
-    #[test]
-    fn a_threshold_is_met_at_equality_and_softmax_has_one_winner() {
-        assert_eq!(decide(Activation::Sigmoid, &[0.5, 0.4, 0.9], &[0.5, 0.5, 0.5]), [0, 2]);
-        assert_eq!(decide(Activation::Softmax, &[0.4, 0.4, 0.2], &[0.5; 3]), [0]);
-        assert!(decide(Activation::Softmax, &[], &[]).is_empty());
-    }
 
     #[test]
     fn logits_that_are_no_numbers_are_an_error_and_not_a_confident_no() {

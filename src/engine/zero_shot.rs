@@ -112,7 +112,7 @@ impl Hypotheses {
             false => Activation::Softmax.apply(&logits),
         };
         let activation = if self.multi_label { Activation::Sigmoid } else { Activation::Softmax };
-        let labels = super::decide(activation, &scores, &self.thresholds);
+        let labels = activation.decide(&scores, &self.thresholds);
         Prediction { logits, scores, labels, ..Prediction::default() }
     }
 }

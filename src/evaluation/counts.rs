@@ -28,6 +28,11 @@ impl Counts {
         ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn_)
     }
 
+    /// The same so many times over.
+    pub(super) fn times(self, n: usize) -> Self {
+        Self { tp: self.tp * n, fp: self.fp * n, fn_: self.fn_ * n }
+    }
+
     /// How many there are.
     pub fn support(self) -> usize {
         self.tp + self.fn_
@@ -66,13 +71,6 @@ impl std::iter::Sum for Counts {
     fn sum<I: Iterator<Item = Counts>>(counts: I) -> Counts {
         counts.fold(Counts::default(), Counts::add)
     }
-}
-
-/// Unweighted mean of the labels' F1. A label that has nothing to score counts 0, as in scikit-learn; no label at all
-/// is `None`.
-pub fn macro_f1(counts: &[Counts]) -> Option<f64> {
-    let total: f64 = counts.iter().map(|c| c.f1().unwrap_or(0.0)).sum();
-    (!counts.is_empty()).then(|| total / counts.len() as f64)
 }
 
 #[cfg(test)]

@@ -146,8 +146,8 @@ pub struct LabelReport {
     pub threshold: Option<f32>,
     /// 15 equally wide bins of probability, from 0 to 1.
     pub reliability: Vec<ReliabilityBin>,
-    /// Decisions at up to 200 thresholds, from the highest to the lowest, where `tp` is the highest number of sentences found
-    /// at that many false ones: precision-recall curve and threshold sweep.
+    /// Decisions at up to 200 thresholds, from the highest to the lowest, spread over probabilities and over what is found:
+    /// precision-recall curve and threshold sweep.
     pub curve: Vec<CurvePoint>,
 }
 
@@ -280,6 +280,10 @@ pub struct BreakdownRow {
     pub value: String,
     /// Sentences.
     pub sentences: usize,
+    /// Those of them that are scored for labels.
+    pub labelled: usize,
+    /// Those of these whose whole set of labels is right.
+    pub exact: usize,
     /// Counts label by label; empty without sentence labels.
     pub labels: BTreeMap<String, Counts>,
     /// Macro-F1 of the sentence labels.
@@ -318,7 +322,10 @@ pub struct ComparedMetric {
     pub other: Option<f64>,
     /// This model's less the other's, with its interval under paired resampling.
     pub difference: Figure,
-    /// Two-sided p-value of the difference under approximate randomisation (Noreen 1989) over the same units.
+    /// Two-sided p-value of the difference under paired resampling: twice the share of resamples on the other side of 0.
+    pub bootstrap_p_value: Option<f64>,
+    /// Two-sided p-value of the difference under approximate randomisation (Noreen 1989) over the same units; `None` where
+    /// that is not worked out (average precision).
     pub p_value: Option<f64>,
 }
 

@@ -35,6 +35,19 @@ impl Activation {
             }
         }
     }
+
+    /// The labels that apply, ascending: under sigmoid those at or above their thresholds, under softmax the likeliest.
+    pub fn decide(self, scores: &[f32], thresholds: &[f32]) -> Vec<usize> {
+        match self {
+            Activation::Sigmoid => (0..scores.len()).filter(|&i| scores[i] >= thresholds[i]).collect(),
+            Activation::Softmax => likeliest(scores).into_iter().collect(),
+        }
+    }
+}
+
+/// The first of the largest; `None` where there is none.
+pub(crate) fn likeliest(scores: &[f32]) -> Option<usize> {
+    (0..scores.len()).reduce(|best, i| if scores[i] > scores[best] { i } else { best })
 }
 
 #[cfg(test)]
@@ -51,5 +64,12 @@ mod tests {
     #[test]
     fn sigmoid_treats_labels_apart() {
         assert_eq!(Activation::Sigmoid.apply(&[0.0, 100.0]), [0.5, 1.0]);
+    }
+
+    #[test]
+    fn a_threshold_is_met_at_equality_and_softmax_has_one_winner() {
+        assert_eq!(Activation::Sigmoid.decide(&[0.5, 0.4, 0.9], &[0.5, 0.5, 0.5]), [0, 2]);
+        assert_eq!(Activation::Softmax.decide(&[0.4, 0.4, 0.2], &[0.5; 3]), [0]);
+        assert!(Activation::Softmax.decide(&[], &[]).is_empty());
     }
 }

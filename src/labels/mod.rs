@@ -5,5 +5,5 @@ mod prediction;
 mod tags;
 
 pub use gold::{GoldEntity, GoldSentence};
-pub use prediction::Prediction;
+pub use prediction::{Prediction, confidence};
 pub use tags::{Scheme, TagSpan, decode, decode_strict, encode, to_iob2};

@@ -43,7 +43,8 @@ fn io_error(error: csv::Error) -> std::io::Error {
 
 /// Column names and values of a record.
 fn cells(record: &SentenceRecord) -> Result<Vec<(String, String)>> {
-    let SentenceRecord { id, sentence, start, end, text, stance, scores, entities, fields } = record;
+    let SentenceRecord { id, sentence, start, end, text, stance, scores, abstained, entities, fields } =
+        record;
     let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
     let mut cells = vec![
         ("id".to_owned(), id),
@@ -55,6 +56,7 @@ fn cells(record: &SentenceRecord) -> Result<Vec<(String, String)>> {
     cells.extend(stance.iter().map(|labels| ("stance".to_owned(), labels.join(";"))));
     let scores = scores.iter().flatten();
     cells.extend(scores.map(|(label, score)| (format!("score_{label}"), rounded(*score).to_string())));
+    cells.extend(abstained.iter().map(|abstained| ("abstained".to_owned(), abstained.to_string())));
     if let Some(entities) = entities {
         cells.push(("entities".to_owned(), serde_json::to_string(entities)?));
     }

@@ -1,14 +1,18 @@
 //! Results to any writer: JSON lines, CSV, a table for people.
 
 mod delimited;
+mod figures;
 mod jsonl;
 mod record;
 mod table;
+mod text_table;
 
 pub use delimited::CsvReport;
+pub use figures::write_evaluation;
 pub use jsonl::JsonlReport;
 pub use record::{EntityRecord, Origin, SentenceRecord};
 pub use table::TableReport;
+pub use text_table::{TableStyle, TextTable};
 
 /// Where records go, one sentence after the other.
 pub trait Report {

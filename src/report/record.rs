@@ -22,6 +22,9 @@ pub struct SentenceRecord {
     /// Probability of every label, in the order of the model.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "scores")]
     pub scores: Option<Vec<(String, f32)>>,
+    /// Whether the model was not sure enough to say which labels apply; `None` where it need not be sure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abstained: Option<bool>,
     /// Entities in order of appearance, `None` without a token head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entities: Option<Vec<EntityRecord>>,
@@ -100,8 +103,21 @@ impl<'a> Origin<'a> {
             text: slice(span),
             stance: judged.then(|| prediction.labels.iter().map(|&label| labels[label].clone()).collect()),
             scores: judged.then(scores),
+            abstained: None,
             entities,
             fields: None,
+        }
+    }
+}
+
+impl SentenceRecord {
+    /// Notes whether the model abstains from labels; then there are none. Nothing is noted of a record without a sentence head.
+    pub fn abstain(&mut self, abstained: bool) {
+        if let Some(labels) = &mut self.stance {
+            self.abstained = Some(abstained);
+            if abstained {
+                labels.clear();
+            }
         }
     }
 }
@@ -150,5 +166,20 @@ pub(super) mod testing {
         let entity = &record.entities.as_ref().unwrap()[0];
         assert_eq!((record.start, record.end, record.text.as_str()), (3, 31, "We condemn Zürich, they say."));
         assert_eq!((entity.start, entity.end, entity.text.as_str()), (14, 20, "Zürich"));
+    }
+
+    #[test]
+    fn a_model_that_abstains_gives_no_labels_and_keeps_its_scores() {
+        let mut sure = record();
+        sure.abstain(false);
+        assert_eq!((sure.abstained, sure.stance.map(|labels| labels.len())), (Some(false), Some(1)));
+        let mut unsure = record();
+        unsure.abstain(true);
+        let json = serde_json::to_value(&unsure).unwrap();
+        assert_eq!((&json["abstained"], &json["stance"]), (&Value::Bool(true), &Value::Array(vec![])));
+        assert_eq!(json["scores"].as_object().unwrap().len(), 2);
+        let mut names = SentenceRecord { stance: None, ..record() };
+        names.abstain(true);
+        assert_eq!(names.abstained, None);
     }
 }

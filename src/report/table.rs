@@ -91,6 +91,9 @@ impl<W: Write> Report for TableReport<W> {
 /// The labels that apply, each with its probability and its colour; a dash where none does.
 fn labels(record: &SentenceRecord) -> Vec<(String, Style)> {
     let Some(stance) = &record.stance else { return Vec::new() };
+    if record.abstained == Some(true) {
+        return vec![("abstained".to_owned(), DIM)];
+    }
     if stance.is_empty() {
         return vec![("-".to_owned(), DIM)];
     }

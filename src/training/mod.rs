@@ -5,7 +5,6 @@
 
 mod average;
 mod batches;
-mod calibration;
 mod checkpoint;
 mod config;
 mod examples;
@@ -16,7 +15,6 @@ mod schedule;
 mod stopping;
 mod trainer;
 
-pub use calibration::fit_softmax_temperature;
 pub use config::TrainingConfig;
 pub use examples::{Distilled, Example, ExampleSource, examples};
 pub use parameters::initial_weights;

@@ -416,8 +416,8 @@ fn training_is_repeatable_and_its_model_can_be_evaluated_and_used() {
     let mut evaluate = undertone();
     evaluate.args(["evaluate", "--json", "-m"]).arg(&one).arg(folder.path().join("data.jsonl"));
     let report = &records(&succeeds(&mut evaluate))[0];
-    assert_eq!(report["sentences"], 60);
-    assert!(report["classification"]["macro_f1"].as_f64().unwrap() > 0.9, "{report}");
+    assert_eq!(report["data"]["sentences"], 60);
+    assert!(report["classification"]["macro"]["f1"]["value"].as_f64().unwrap() > 0.9, "{report}");
 
     let mut classify = undertone();
     classify.args(["classify", "-m"]).arg(&one).write_stdin("We condemn the pact.");

@@ -3,9 +3,11 @@
 mod cli;
 mod convert;
 mod default_model;
+mod evaluate;
 mod families;
 mod golden;
 mod hub;
+mod metrics;
 mod pipelines;
 mod seqeval;
 mod train;

@@ -54,7 +54,7 @@ fn a_folder_with_one_label_a_sentence_makes_a_softmax_model_that_is_exported_as_
     let mut run = train(&data, &model);
     let told = run.assert().success().stderr(contains("learning one of the labels condemn, may, meet"));
     let told = String::from_utf8(told.get_output().stdout.clone()).unwrap();
-    assert!(told.contains("test.jsonl: 15 sentences, test\n") && told.contains("  macro-F1 "), "{told}");
+    assert!(told.contains("test.jsonl: 15 sentences, test\n") && told.contains("  macro_f1 "), "{told}");
 
     let description = json(&model.join("undertone.json"));
     let head = &description["heads"][0];
@@ -102,7 +102,7 @@ fn several_seeds_are_told_by_mean_and_deviation_and_made_only_once() {
         ["development", "test"]
     );
     for (file, name) in report["files"].as_array().unwrap().iter().enumerate() {
-        for figure in ["macro_f1", "micro_f1", "accuracy", "average_precision", "label_f1:may"] {
+        for figure in ["macro_f1", "micro_f1", "exact_match", "average_precision", "may.f1"] {
             let (one, other) = (of(0, file, figure), of(1, file, figure));
             let summary = &name["summary"][figure];
             assert_eq!(summary["n"], 2);
@@ -178,7 +178,7 @@ fn conll_columns_in_a_folder_make_a_model_of_names() {
     let output = folder.path().join("models");
     let told =
         succeeds(train_from(&token_model(), &data, &output, 8).args(["--seeds", "2", "--batch-size", "4"]));
-    assert!(told.contains("  entity F1 ") && told.contains("  entity F1 of PER "), "{told}");
+    assert!(told.contains("  entity_f1 ") && told.contains("  PER.f1 "), "{told}");
     let report = json(&output.join("seeds.json"));
     assert!(report["files"][1]["summary"]["entity_f1"]["mean"].as_f64().unwrap() > 0.9, "{report}");
     let head = &json(&output.join("seed-1/undertone.json"))["heads"][0];

@@ -2,6 +2,7 @@
 
 use crate::cli::misuse;
 use crate::cli::model::{Bars, Place, folder, hub, id, place};
+use crate::cli::output::refuse_full;
 use anyhow::Context;
 use candle_core::DType;
 use indicatif::DecimalBytes;
@@ -469,16 +470,6 @@ fn written(output: &Path, folder: Option<&Path>) -> anyhow::Result<()> {
     let size = std::fs::metadata(&weights).with_context(|| weights.display().to_string())?.len();
     writeln!(std::io::stdout(), "{}: {}", output.display(), DecimalBytes(size))?;
     Ok(())
-}
-
-/// Refuses a folder in which something would be overwritten.
-fn refuse_full(output: &Path) -> anyhow::Result<()> {
-    match std::fs::read_dir(output).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Ok(false) => Err(misuse(format!("{} is not empty\n\nhint: give a new folder", output.display()))),
-        Err(error) => Err(misuse(format!("{}: {error}", output.display()))),
-    }
 }
 
 #[cfg(test)]

@@ -48,11 +48,28 @@ pub(crate) struct ReadArgs {
     threads: Option<u16>,
 }
 
+/// What the commands that give labels take besides.
+#[derive(clap::Args)]
+struct LabelArgs {
+    /// Say of a sentence whose least sure decision is below P, a probability, that the model abstains: such records have no
+    /// labels and `"abstained": true`
+    #[arg(long, value_name = "P", value_parser = probability)]
+    min_confidence: Option<f32>,
+}
+
+/// Reads a probability.
+fn probability(text: &str) -> Result<f32, String> {
+    let p = text.parse().ok().filter(|p| (0.0..=1.0).contains(p));
+    p.ok_or_else(|| "it must be a probability, from 0 to 1".into())
+}
+
 /// What `classify` takes besides.
 #[derive(clap::Args)]
 pub(crate) struct ClassifyArgs {
     #[command(flatten)]
     read: ReadArgs,
+    #[command(flatten)]
+    label: LabelArgs,
     /// What labels to give: the model's own, or any, if the model judges natural-language inference
     #[arg(long, value_enum, default_value_t = Task::Labels)]
     task: Task,
@@ -93,6 +110,15 @@ impl ClassifyArgs {
             })),
         }
     }
+}
+
+/// What `analyze` takes.
+#[derive(clap::Args)]
+pub(crate) struct AnalyzeArgs {
+    #[command(flatten)]
+    naming: NamingArgs,
+    #[command(flatten)]
+    label: LabelArgs,
 }
 
 /// What the commands that find names take besides.
@@ -180,7 +206,7 @@ const BYTES_PER_SENTENCE: usize = 256;
 /// `undertone classify`
 pub(crate) fn classify(args: ClassifyArgs) -> anyhow::Result<ExitCode> {
     let zero_shot = args.zero_shot()?;
-    run(args.read, Tasks::Classify, |engine| match zero_shot {
+    run(args.read, Tasks::Classify, args.label.min_confidence, |engine| match zero_shot {
         None => Ok(engine),
         Some(zero_shot) => engine.with_zero_shot(zero_shot).map_err(|error| match error {
             EngineError::ZeroShot { .. } => misuse(error.to_string()),
@@ -189,16 +215,25 @@ pub(crate) fn classify(args: ClassifyArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// `undertone ner` and `undertone analyze`
-pub(crate) fn name(args: NamingArgs, tasks: Tasks) -> anyhow::Result<ExitCode> {
+/// `undertone ner`
+pub(crate) fn ner(args: NamingArgs) -> anyhow::Result<ExitCode> {
     let aggregation = args.aggregation.aggregation();
-    run(args.read, tasks, |engine| Ok(engine.with_aggregation(aggregation)))
+    run(args.read, Tasks::Ner, None, |engine| Ok(engine.with_aggregation(aggregation)))
+}
+
+/// `undertone analyze`
+pub(crate) fn analyze(args: AnalyzeArgs) -> anyhow::Result<ExitCode> {
+    let AnalyzeArgs { naming, label } = args;
+    let aggregation = naming.aggregation.aggregation();
+    let adapt = |engine: Engine| Ok(engine.with_aggregation(aggregation));
+    run(naming.read, Tasks::Both, label.min_confidence, adapt)
 }
 
 /// Reads every input and writes a record a sentence, with the engine as `adapt` makes it.
 fn run(
     args: ReadArgs,
     tasks: Tasks,
+    min_confidence: Option<f32>,
     adapt: impl FnOnce(Engine) -> anyhow::Result<Engine>,
 ) -> anyhow::Result<ExitCode> {
     let ReadArgs {
@@ -240,6 +275,7 @@ fn run(
         tasks,
         unit,
         keep_fields,
+        min_confidence,
         output,
         ahead: Vec::new(),
         load: 0,
@@ -301,6 +337,8 @@ struct Writer<'a> {
     tasks: Tasks,
     unit: OffsetUnit,
     keep_fields: bool,
+    /// Below which the model abstains from labels.
+    min_confidence: Option<f32>,
     output: Output,
     /// Documents that are read and not yet written, and what they weigh, in sentences.
     ahead: Vec<Document>,
@@ -353,6 +391,9 @@ impl Writer<'_> {
                 self.unknown_tokens += prediction.unknown_tokens;
                 let mut record = origin.record(text, span, &prediction, self.engine.labels());
                 record.fields = self.keep_fields.then(|| fields.clone());
+                if let Some(least) = self.min_confidence {
+                    record.abstain(prediction.confidence() < least);
+                }
                 self.output.report.sentence(&record)?;
             }
             self.sentences = origin.sentences;

@@ -1,0 +1,104 @@
+//! What a figure must reach: `--fail-under`.
+
+use crate::cli::misuse;
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use undertone::engine::Engine;
+use undertone::evaluation::Evaluation;
+
+/// A figure and the least it may be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Requirement {
+    metric: String,
+    least: f64,
+}
+
+impl FromStr for Requirement {
+    type Err = String;
+
+    /// Reads `macro_f1=0.8`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.rsplit_once('=').and_then(|(metric, least)| Some((metric, least.parse().ok()?)));
+        match parts {
+            Some((metric, least)) if !metric.is_empty() && (0.0..=1.0).contains(&least) => {
+                Ok(Self { metric: metric.trim().to_owned(), least })
+            }
+            _ => Err("it must be a metric and the least it may be, from 0 to 1, such as macro_f1=0.8".into()),
+        }
+    }
+}
+
+impl Requirement {
+    /// Refuses metrics that there are not, before the long work starts.
+    pub(crate) fn check_names(requirements: &[Self], engine: &Engine) -> anyhow::Result<()> {
+        let mut known = BTreeSet::new();
+        let mut add = |stem: &str, ends: &[&str]| known.extend(ends.iter().map(|end| format!("{stem}{end}")));
+        if !engine.labels().is_empty() {
+            ["macro", "micro", "weighted"]
+                .iter()
+                .for_each(|stem| add(stem, &["_f1", "_precision", "_recall"]));
+            add("", &["exact_match", "average_precision"]);
+            let ends = [".f1", ".precision", ".recall", ".average_precision"];
+            engine.labels().iter().for_each(|label| add(label, &ends));
+        }
+        if !engine.entity_labels().is_empty() {
+            let stems = ["entity", "entity_macro", "entity_weighted", "strict_entity"];
+            stems.iter().for_each(|stem| add(stem, &["_f1", "_precision", "_recall"]));
+            add("", &["token_accuracy"]);
+            engine.entity_labels().iter().for_each(|kind| add(kind, &[".f1", ".precision", ".recall"]));
+        }
+        match requirements.iter().find(|requirement| !known.contains(&requirement.metric)) {
+            None => Ok(()),
+            Some(unknown) => Err(misuse(format!(
+                "--fail-under: there is no metric \"{}\" for this model; there are {}",
+                unknown.metric,
+                known.into_iter().collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+
+    /// Tells which requirements an evaluation does not meet; true if there are any. A figure that could not be worked out meets
+    /// none.
+    pub(crate) fn report_missed(requirements: &[Self], evaluation: &Evaluation) -> bool {
+        let metrics = evaluation.metrics();
+        let mut missed = false;
+        for Requirement { metric, least } in requirements {
+            let value = metrics.iter().find(|(name, _)| name == metric).and_then(|(_, value)| *value);
+            let path = evaluation.data.path.display();
+            match value {
+                Some(value) if value >= *least => continue,
+                Some(value) => anstream::eprintln!("{path}: {metric} is {value:.4}, under {least}"),
+                None => {
+                    anstream::eprintln!("{path}: {metric} cannot be worked out: there is nothing to score")
+                }
+            }
+            missed = true;
+        }
+        missed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_requirement_is_a_metric_and_a_share() {
+        let read: Requirement = "condemnation.recall=0.7".parse().unwrap();
+        assert_eq!(read, Requirement { metric: "condemnation.recall".into(), least: 0.7 });
+        for wrong in ["macro_f1", "=0.5", "macro_f1=", "macro_f1=1.5", "macro_f1=x"] {
+            assert!(wrong.parse::<Requirement>().unwrap_err().contains("macro_f1=0.8"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_metric_that_there_is_not_is_refused_with_those_there_are() {
+        let engine = Engine::open(None).unwrap();
+        let check = |text: &str| Requirement::check_names(&[text.parse().unwrap()], &engine);
+        for fine in ["macro_f1=0.5", "entity_f1=0.5", "speculation.average_precision=0", "PER.f1=1"] {
+            check(fine).unwrap();
+        }
+        let error = check("f1=0.5").unwrap_err();
+        assert!(error.is::<crate::cli::Misuse>() && error.to_string().contains("condemnation.f1"), "{error}");
+    }
+}
