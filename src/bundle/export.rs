@@ -230,6 +230,29 @@ mod tests {
     }
 
     #[test]
+    fn a_softmax_head_is_exported_as_one_that_gives_a_single_label() {
+        let mut bundle = plain_bundle();
+        bundle.description.sentence_mut().unwrap().activation = Activation::Softmax;
+        let folder = tempfile::tempdir().unwrap();
+        bundle.export(folder.path(), "stance", DType::F32).unwrap();
+        let back = Bundle::open(folder.path()).unwrap();
+        let config: Value = serde_json::from_slice(back.config_json()).unwrap();
+        assert_eq!(config["problem_type"], "single_label_classification");
+        assert_eq!(config["architectures"], json!(["BertForSequenceClassification"]));
+        assert_eq!(back.description.sentence().unwrap().activation, Activation::Softmax);
+        let scores = |bundle: &Bundle| {
+            let engine = crate::engine::Engine::new(bundle.clone()).unwrap();
+            let input = crate::engine::Input { text: "The troops may leave Ana.", words: None };
+            engine.predict(&[input], crate::engine::Tasks::Classify).unwrap().remove(0).scores
+        };
+        let (ours, theirs) = (scores(&bundle), scores(&back));
+        assert!((ours.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            assert!((ours - theirs).abs() < 1e-6, "{ours}, not {theirs}: the temperature was lost");
+        }
+    }
+
+    #[test]
     fn what_transformers_cannot_compute_is_refused_with_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let error = |bundle: &Bundle, head: &str| {

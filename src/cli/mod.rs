@@ -2,17 +2,24 @@
 
 mod calibration;
 mod commands;
+mod corpus;
+mod data_folder;
+mod figures;
+mod fit;
 mod input;
 mod mistakes;
 mod model;
 mod output;
 mod recipe;
+mod record;
 mod requirement;
 mod scoring;
+mod seeds;
+mod task;
 mod teachers;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{calibrate, evaluate, manual, models, read, train};
+use commands::{calibrate, datasets, evaluate, manual, models, read, train};
 use std::process::ExitCode;
 
 /// Reads news and says, sentence by sentence, what stance it takes and whom it names
@@ -65,6 +72,7 @@ enum Command {
     Analyze(read::AnalyzeArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Datasets(datasets::DatasetsArgs),
     Calibrate(calibrate::CalibrateArgs),
     Models(models::ModelsArgs),
     /// Print a completion script for a shell
@@ -93,6 +101,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Analyze(args) => read::analyze(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Datasets(args) => datasets::run(args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Models(args) => models::run(args),
         Command::Completions(args) => manual::completions(args, Args::command()),

@@ -14,6 +14,7 @@ use undertone::training::TrainingConfig;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recipe {
     /// Model to start from: a folder, or one of the hub.
+    #[serde(default)]
     pub(crate) base: PathBuf,
     /// Folder for the result.
     pub(crate) output: Option<PathBuf>,
@@ -35,6 +36,9 @@ pub(crate) struct Recipe {
     /// Labels of the sentence head, in order; none for no such head.
     #[serde(default)]
     pub(crate) labels: Vec<String>,
+    /// `sigmoid`: none, one or several labels a sentence; `softmax`: exactly one.
+    #[serde(default = "sigmoid", skip_serializing_if = "is_sigmoid")]
+    pub(crate) activation: Activation,
     /// Entity types of the token head, in order; none for no such head.
     #[serde(default)]
     pub(crate) entity_types: Vec<String>,
@@ -45,10 +49,14 @@ pub(crate) struct Recipe {
     #[serde(default)]
     pub(crate) training: TrainingConfig,
     /// Files to learn from.
+    #[serde(default)]
     pub(crate) train: Vec<Source>,
     /// Files that choose epochs, thresholds and temperature.
     #[serde(default)]
     pub(crate) dev: Vec<Source>,
+    /// Files that the finished model is scored on, and that choose nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) test: Vec<Source>,
     /// Part of the training articles that is not learnt from, so that this model can teach them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) leave_out: Option<Fold>,
@@ -120,6 +128,12 @@ fn f32_storage() -> String {
 fn mean() -> Pooling {
     Pooling::Mean
 }
+fn sigmoid() -> Activation {
+    Activation::Sigmoid
+}
+fn is_sigmoid(activation: &Activation) -> bool {
+    *activation == Activation::Sigmoid
+}
 fn one() -> f32 {
     1.0
 }
@@ -134,12 +148,17 @@ impl Recipe {
     /// Checks every setting against its range.
     pub(crate) fn validate(&self) -> anyhow::Result<()> {
         self.training.validate().map_err(|e| misuse(e.to_string()))?;
+        if let (Activation::Softmax, [only]) = (self.activation, &self.labels[..]) {
+            return Err(misuse(format!(
+                "`activation` is \"softmax\" and `labels` has only \"{only}\"; it must have two labels or more"
+            )));
+        }
         if let Some(window) = self.window.filter(|&window| window < SMALLEST_WINDOW) {
             return Err(misuse(format!(
                 "`window` is {window}; it must be at least {SMALLEST_WINDOW} tokens"
             )));
         }
-        for Source { path, weight, .. } in self.train.iter().chain(&self.dev) {
+        for Source { path, weight, .. } in self.train.iter().chain(&self.dev).chain(&self.test) {
             if !(weight.is_finite() && *weight > 0.0) {
                 return Err(misuse(format!(
                     "`weight` of {} is {weight}; it must be above 0",
@@ -177,7 +196,7 @@ impl Recipe {
             heads.push(Head::Sentence(SentenceTask {
                 name: "stance".into(),
                 labels: self.labels.clone(),
-                activation: Activation::Sigmoid,
+                activation: self.activation,
                 pooling: self.pooling,
                 transform: self.transform,
                 thresholds: vec![0.5; self.labels.len()],
@@ -191,7 +210,8 @@ impl Recipe {
         }
         if heads.is_empty() {
             return Err(misuse(
-                "nothing to learn: the settings file names neither `labels` nor `entity_types`",
+                "nothing to learn: the settings file names neither `labels` nor `entity_types`; with --data they are gathered \
+                 from the training file",
             ));
         }
         let casing_classes = if self.casing { CASING_CLASSES } else { 0 };
@@ -222,6 +242,7 @@ mod tests {
         }
         for (more, source, name) in [
             ("window = 7", "", "`window` is 7"),
+            ("activation = \"softmax\"\nlabels = [\"war\"]", "", "only \"war\""),
             ("leave_out = { fold = 2, of = 2 }", "", "`leave_out` has `fold` 2"),
             ("leave_out = { fold = 0, of = 1 }", "", "`of` 1"),
             (&teachers("1.5"), "", "`share` of `distill` is 1.5"),

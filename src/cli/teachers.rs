@@ -58,6 +58,12 @@ fn ask(distill: &Distillation, recipe: &Recipe, train: &[Dataset]) -> anyhow::Re
             )));
         }
         let description = &engine.bundle().description;
+        if description.sentence().is_some_and(|task| task.activation != recipe.activation) {
+            return Err(misuse(format!(
+                "teacher {} and the settings file differ in `activation`: of sigmoid and softmax, both must have the same",
+                folder.display()
+            )));
+        }
         let left: Option<Fold> = description
             .training
             .as_ref()

@@ -45,7 +45,8 @@ pub struct TrainingConfig {
     pub token_weight: f64,
     /// Weight of a label's positive examples: `(negatives / positives) ^ power`; 0 leaves them as they are.
     pub positive_weight_power: f64,
-    /// Share of the sentence targets moved towards 1/2, of the tag targets towards the uniform distribution.
+    /// Share of the sentence targets moved towards 1/2 (sigmoid) or towards the uniform distribution (softmax), as that of the
+    /// tag targets is.
     pub label_smoothing: f64,
     /// Weight of the R-Drop term (Liang et al. 2021, arXiv 2106.14448) on the sentence head; 0 leaves it out, else every
     /// batch goes through the network twice.

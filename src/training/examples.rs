@@ -1,5 +1,6 @@
 use super::TrainingError;
 use crate::bundle::{Bundle, Description};
+use crate::head::Activation;
 use crate::labels::{GoldEntity, GoldSentence};
 use crate::text::Span;
 use crate::tokens::{casing_classes, first_pieces, split_words};
@@ -49,7 +50,7 @@ pub struct Distilled<'a> {
 /// Sentences that have nothing to teach the bundle's heads are left out.
 ///
 /// # Errors
-/// If a label is unknown to its head.
+/// If a label is unknown to its head, or a sentence has not the one label that a softmax head is taught.
 pub fn examples(
     source: ExampleSource<'_>,
     bundle: &Bundle,
@@ -61,7 +62,7 @@ pub fn examples(
     let mut cut = 0;
     for (i, sentence) in source.sentences.iter().enumerate() {
         let gold = match &sentence.labels {
-            Some(labels) if source.labels => targets(labels, &bundle.description)?,
+            Some(labels) if source.labels => targets(i, labels, &bundle.description)?,
             _ => None,
         };
         let labels = match source.distilled.and_then(|d| Some((d.share, d.answers[i].as_ref()?))) {
@@ -112,9 +113,16 @@ pub fn examples(
     Ok((examples, cut))
 }
 
-/// 0 or 1 per label of the sentence head; `None` without such a head.
-fn targets(labels: &[String], description: &Description) -> Result<Option<Vec<f32>>, TrainingError> {
+/// 0 or 1 per label of the sentence head for the sentence with the index `i`; `None` without such a head.
+fn targets(
+    i: usize,
+    labels: &[String],
+    description: &Description,
+) -> Result<Option<Vec<f32>>, TrainingError> {
     let Some(task) = description.sentence() else { return Ok(None) };
+    if task.activation == Activation::Softmax && labels.len() != 1 {
+        return Err(TrainingError::NotOneLabel { sentence: i + 1, found: labels.len() });
+    }
     let mut targets = vec![0.0; task.labels.len()];
     for label in labels {
         match task.labels.iter().position(|known| known == label) {
@@ -154,4 +162,41 @@ fn word_tags(
 
 fn unknown(label: &str, head: &'static str, known: &[String]) -> TrainingError {
     TrainingError::UnknownLabel { label: label.to_owned(), head, known: known.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::testing::tiny_bundle;
+
+    #[test]
+    fn a_softmax_head_is_taught_one_label_a_sentence_and_no_other_number() {
+        let mut bundle = tiny_bundle();
+        bundle.description.sentence_mut().unwrap().activation = Activation::Softmax;
+        let read = |labels: &[&[&str]]| {
+            let sentence = |labels: &&[&str]| GoldSentence {
+                text: "the troops leave".into(),
+                labels: Some(labels.iter().map(|&label| label.to_owned()).collect()),
+                ..GoldSentence::default()
+            };
+            let sentences: Vec<GoldSentence> = labels.iter().map(sentence).collect();
+            let source = ExampleSource {
+                sentences: &sentences,
+                weight: 1.0,
+                labels: true,
+                entities: true,
+                distilled: None,
+            };
+            examples(source, &bundle, 32)
+        };
+        let (one, _) = read(&[&["reassurance"]]).unwrap();
+        assert_eq!(one[0].labels, Some(vec![0.0, 1.0, 0.0]));
+        for (labels, found) in [(&[][..], 0), (&["reassurance", "speculation"][..], 2)] {
+            let error = read(&[&["reassurance"], labels]).unwrap_err();
+            assert!(
+                matches!(error, TrainingError::NotOneLabel { sentence: 2, found: n } if n == found),
+                "{error}"
+            );
+        }
+    }
 }

@@ -54,6 +54,16 @@ pub enum TrainingError {
         /// The head's labels.
         known: String,
     },
+    /// A sentence that has not the one label that a softmax head is taught.
+    #[error(
+        "sentence {sentence} has {found} labels; a softmax head is taught exactly one a sentence\n\nhint: for none, one or several labels a sentence train a sigmoid head"
+    )]
+    NotOneLabel {
+        /// Which sentence of its source, from 1.
+        sentence: usize,
+        /// How many labels it has.
+        found: usize,
+    },
     /// Nothing to learn from.
     #[error("there are no training examples with labels for any of the heads")]
     NoExamples,

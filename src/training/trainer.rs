@@ -9,6 +9,7 @@ use super::{TrainingError, schedule};
 use crate::bundle::{Bundle, Network, Weights};
 use crate::encoder::layers::{Randomness, RowGradients};
 use crate::encoder::{Pass, Sequences};
+use crate::head::Activation;
 use crate::kernels::dropout::mix64;
 use candle_core::Result as TensorResult;
 use candle_core::{Device, Tensor};
@@ -289,7 +290,13 @@ impl Trainer<'_> {
         {
             let picked = logits.index_select(&targets.rows, 0)?;
             let positive = self.positive_weights(picked.dim(1)?)?;
-            let cost = loss::binary_cross_entropy(&picked, &targets.values, &positive, &targets.weights)?;
+            type Loss = fn(&Tensor, &Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>;
+            type Apart = fn(&Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>;
+            let (loss, r_drop): (Loss, Apart) = match targets.activation {
+                Activation::Sigmoid => (loss::binary_cross_entropy, loss::r_drop),
+                Activation::Softmax => (loss::soft_cross_entropy, loss::soft_r_drop),
+            };
+            let cost = loss(&picked, &targets.values, &positive, &targets.weights)?;
             losses.sentence = add((cost / counts.sentences)?, self.config.sentence_weight)?;
             if self.config.r_drop > 0.0 {
                 // Only the annotated sentences go through the network again.
@@ -297,10 +304,9 @@ impl Trainer<'_> {
                 let rows: Vec<_> = known.map(|(&row, _)| row).collect();
                 let annotated = Sequences::new(&rows, self.bundle.config.pad_token_id, casing, &Device::Cpu)?;
                 if let Some(again) = network.forward(&annotated, &pass, true, false)?.sentence {
-                    let cost =
-                        loss::binary_cross_entropy(&again, &targets.values, &positive, &targets.weights)?;
+                    let cost = loss(&again, &targets.values, &positive, &targets.weights)?;
                     add((cost / counts.sentences)?, self.config.sentence_weight)?;
-                    let apart = loss::r_drop(&picked, &again, &targets.weights)?;
+                    let apart = r_drop(&picked, &again, &targets.weights)?;
                     add((apart / counts.sentences)?, self.config.r_drop * self.config.sentence_weight)?;
                 }
             }
@@ -346,12 +352,19 @@ impl Trainer<'_> {
             .enumerate()
             .filter_map(|(i, e)| Some((i as u32, e.labels.as_ref()?, e.weight)))
             .collect();
-        let Some((_, first, _)) = known.first() else { return Ok(None) };
+        let (Some((_, first, _)), Some(task)) = (known.first(), self.bundle.description.sentence()) else {
+            return Ok(None);
+        };
         let (rows, labels) = (known.len(), first.len());
         let smoothing = self.config.label_smoothing as f32;
-        let values =
-            known.iter().flat_map(|(_, y, _)| y.iter().map(move |y| y * (1.0 - smoothing) + smoothing * 0.5));
+        let ignorance = match task.activation {
+            Activation::Sigmoid => 0.5,
+            Activation::Softmax => 1.0 / labels as f32,
+        };
+        let smooth = |y: &f32| y * (1.0 - smoothing) + smoothing * ignorance;
+        let values = known.iter().flat_map(|(_, y, _)| y.iter().map(smooth));
         Ok(Some(SentenceTargets {
+            activation: task.activation,
             rows: Tensor::from_vec(known.iter().map(|k| k.0).collect(), rows, &Device::Cpu)?,
             values: Tensor::from_vec(values.collect::<Vec<f32>>(), (rows, labels), &Device::Cpu)?,
             weights: Tensor::from_vec(known.iter().map(|k| k.2).collect(), (rows, 1), &Device::Cpu)?,
@@ -398,6 +411,7 @@ impl Trainer<'_> {
 }
 
 struct SentenceTargets {
+    activation: Activation,
     /// Rows of the shard that are annotated, `[rows]`.
     rows: Tensor,
     /// `[rows, labels]`
@@ -595,6 +609,41 @@ mod tests {
         let (_, losses) = run(&tiny_bundle(), &TrainingConfig { epochs: 12, ..config() }, None, 0);
         let mean = |xs: &[f64]| xs.iter().sum::<f64>() / xs.len() as f64;
         assert!(mean(&losses[losses.len() - 6..]) < 0.5 * mean(&losses[..6]), "{losses:?}");
+    }
+
+    #[test]
+    fn a_softmax_head_learns_one_label_a_sentence() {
+        let mut bundle = tiny_bundle();
+        bundle.description.sentence_mut().expect("a sentence head").activation = Activation::Softmax;
+        let gold: Vec<GoldSentence> = (0..24)
+            .map(|i| {
+                let (text, label) =
+                    [("ana may leave", "speculation"), ("the troops leave.", "reassurance")][i % 2];
+                let labels = Some(vec![label.to_owned()]);
+                GoldSentence { text: text.into(), labels, ..GoldSentence::default() }
+            })
+            .collect();
+        let source =
+            ExampleSource { sentences: &gold, weight: 1.0, labels: true, entities: true, distilled: None };
+        let data = examples(source, &bundle, 32).unwrap().0;
+        for (r_drop, label_smoothing) in [(0.0, 0.0), (0.5, 0.1)] {
+            let config = TrainingConfig { epochs: 12, r_drop, label_smoothing, ..config() };
+            let mut losses = Vec::new();
+            let mut observe = |event| {
+                if let Event::Step(report) = event {
+                    losses.push(report.sentence_loss.expect("every sentence has a label"));
+                }
+            };
+            trainer(&bundle, &data, &config).run(&mut |_| Ok(None), &mut observe).unwrap();
+            let (first, last) = (losses[0], losses[losses.len() - 1]);
+            // Untrained, three labels are about equally likely.
+            assert!((first - 3f64.ln()).abs() < 0.5, "{first}");
+            // The least loss that smoothing leaves is the entropy of its targets.
+            let off: f64 = label_smoothing / 3.0;
+            let on = 1.0 - 2.0 * off;
+            let entropy = if off > 0.0 { -on * on.ln() - 2.0 * off * off.ln() } else { 0.0 };
+            assert!(last > entropy - 1e-6 && last < entropy + 0.25, "{last} against {entropy}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Rooms meeting each other: one binary, because linking is slow.
 
 mod cli;
+mod convert;
 mod default_model;
 mod evaluate;
 mod families;
@@ -9,3 +10,4 @@ mod hub;
 mod metrics;
 mod pipelines;
 mod seqeval;
+mod train;

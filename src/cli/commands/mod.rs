@@ -1,6 +1,7 @@
 //! One file a command; `classify`, `ner` and `analyze` are one, `read`.
 
 pub(crate) mod calibrate;
+pub(crate) mod datasets;
 pub(crate) mod evaluate;
 pub(crate) mod manual;
 pub(crate) mod models;

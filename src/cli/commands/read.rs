@@ -161,13 +161,23 @@ impl Strategy {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Unit {
+pub(crate) enum Unit {
     /// Unicode code points, as in Python
     Char,
     /// Bytes of UTF-8, as in Rust
     Byte,
     /// UTF-16 units, as in JavaScript
     Utf16,
+}
+
+impl From<Unit> for OffsetUnit {
+    fn from(unit: Unit) -> Self {
+        match unit {
+            Unit::Char => Self::Char,
+            Unit::Byte => Self::Byte,
+            Unit::Utf16 => Self::Utf16,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
@@ -179,7 +189,7 @@ enum SpecialTokens {
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-enum OnError {
+pub(crate) enum OnError {
     Fail,
     Skip,
 }
@@ -258,11 +268,7 @@ fn run(
     if let Some(threads) = threads {
         engine = engine.with_threads(threads.into());
     }
-    let unit = match offsets {
-        Unit::Char => OffsetUnit::Char,
-        Unit::Byte => OffsetUnit::Byte,
-        Unit::Utf16 => OffsetUnit::Utf16,
-    };
+    let unit = offsets.into();
     let tasks = possible(tasks, &engine)?;
     let mut writer = Writer {
         engine: &engine,

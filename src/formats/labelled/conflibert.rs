@@ -5,7 +5,7 @@ use crate::formats::FormatError;
 use crate::labels::GoldSentence;
 use csv::{QuoteStyle, StringRecord, WriterBuilder};
 use std::fs::File;
-use std::io::{BufReader, Read, Result as IoResult, Write};
+use std::io::{BufRead, BufReader, Read, Result as IoResult, Write};
 use std::path::Path;
 
 /// [`LabelledFormat::Conflibert`](super::LabelledFormat::Conflibert)
@@ -30,7 +30,11 @@ fn is_quoted(path: &Path) -> Result<bool, FormatError> {
     }
     let fail = |source| FormatError::File { path: path.to_owned(), source };
     let mut at = At::Start;
-    for byte in BufReader::new(File::open(path).map_err(fail)?).bytes() {
+    let mut reader = BufReader::new(File::open(path).map_err(fail)?);
+    if reader.fill_buf().map_err(fail)?.starts_with(b"\xef\xbb\xbf") {
+        reader.consume(3);
+    }
+    for byte in reader.bytes() {
         at = match (at, byte.map_err(fail)?) {
             (At::Start, b'"') | (At::Closed, b'"') => At::Quoted,
             (At::Quoted, b'"') => At::Closed,
@@ -93,8 +97,13 @@ fn sentence(
 
 /// The labels whose bits are set.
 fn set(bits: impl Iterator<Item = char>, names: &[String]) -> Result<Vec<String>, String> {
-    let set = bits.enumerate().filter(|&(_, bit)| bit == '1');
-    set.map(|(place, _)| by_number(&place.to_string(), names)).collect()
+    let set = bits.enumerate().filter(|&(_, bit)| bit == '1').map(|(place, _)| match names.get(place) {
+        None if names.is_empty() => Ok(place.to_string()),
+        name => name
+            .cloned()
+            .ok_or_else(|| format!("there is no name for label {place}: there are {} names", names.len())),
+    });
+    set.collect()
 }
 
 /// A row a sentence: the one label, or a bit for every label.
@@ -126,25 +135,27 @@ impl<W: Write> Writer<W> {
     /// The cells behind the text.
     fn labels(&mut self, labels: &Option<Vec<String>>) -> Vec<String> {
         let given = labels.as_deref().unwrap_or_default();
+        let bit = |name: &String| u8::from(given.contains(name)).to_string();
         match &self.bits {
             Some(names) if names.len() > 1 => {
                 self.writing.lose(Loss::Labels, given.iter().any(|label| !names.contains(label)));
                 self.writing.annotation(labels, true);
-                names.iter().map(|name| u8::from(given.contains(name)).to_string()).collect()
+                names.iter().map(bit).collect()
             }
-            // One column would be read as one label: "0" or "1".
-            Some(_) => {
-                self.writing.lose(Loss::Sentence, given.len() != 1);
-                given.to_vec()
+            // One column of bits is a column of labels: those are called "0" and "1" then.
+            Some(names) => {
+                let written = labels.as_ref().and_then(|_| names.first().map(bit));
+                self.writing.lose(Loss::Labels, written.is_some());
+                self.writing.annotation(labels, written.is_some());
+                vec![written.unwrap_or_default()]
             }
             None => {
                 let label = given.first().map(String::as_str).unwrap_or_default();
-                self.writing.annotation(labels, false);
                 let names = &self.writing.options.label_names;
                 let number = names.iter().position(|name| name == label).filter(|_| !label.is_empty());
                 let written = number.map_or_else(|| label.trim().to_owned(), |number| number.to_string());
                 let read = by_number(&written, names).unwrap_or_default();
-                self.writing.lose(Loss::Labels, read != label || labels.is_some() && read.is_empty());
+                self.writing.lose(Loss::Labels, labels.is_some() && (read != label || read.is_empty()));
                 vec![written]
             }
         }
@@ -161,11 +172,9 @@ impl<W: Write> LabelledWriter for Writer<W> {
         self.writing.lose(Loss::Fields, !fields.is_empty());
         let cells = self.labels(labels);
         self.writing.done();
-        if cells.is_empty() {
-            return Ok(());
-        }
-        // A byte-order mark at the start of a file is no text: one more keeps that of the text.
-        let mark = if !self.begun && text.starts_with('\u{feff}') { "\u{feff}" } else { "" };
+        // A byte-order mark at the start of a file is no text: one more keeps that of a text, unless it is quoted.
+        let bare = !text.contains(['"', '\t', '\n', '\r']);
+        let mark = if !self.begun && bare && text.starts_with('\u{feff}') { "\u{feff}" } else { "" };
         self.begun = true;
         let text = format!("{mark}{text}");
         self.out.write_record(std::iter::once(&text).chain(&cells)).map_err(io_error)

@@ -1,4 +1,5 @@
-use super::json::{self, Entry, Name, Record};
+use super::json::{self, Entry};
+use super::record::{Name, Record};
 use super::spans::{Mark, spans};
 use super::write::Writing;
 use super::{Flaw, LabelledOptions, LabelledSentences, Loss};

@@ -1,5 +1,6 @@
 use super::conll::is_tag;
-use super::json::{self, Name, Record};
+use super::json;
+use super::record::{Name, Record};
 use super::sentences::LABELS;
 use super::write::Writing;
 use super::{Flaw, FlawKind, LabelledOptions, LabelledSentences, Loss, words};

@@ -1,4 +1,5 @@
-use super::json::{self, Entry, OneOrMany, Record};
+use super::json::{self, Entry};
+use super::record::{OneOrMany, Record};
 use super::spans::{Mark, spans};
 use super::write::Writing;
 use super::{Flaw, LabelledOptions, LabelledSentences, Loss};

@@ -14,6 +14,9 @@ mod label_studio;
 mod lines;
 mod options;
 mod prodigy;
+mod record;
+#[cfg(test)]
+mod round_trip;
 mod sentences;
 mod spacy;
 mod spans;

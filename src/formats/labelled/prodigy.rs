@@ -1,4 +1,5 @@
-use super::json::{self, Name, Record};
+use super::json;
+use super::record::{Name, Record};
 use super::spans::{Mark, spans};
 use super::write::Writing;
 use super::{Flaw, FlawKind, LabelledOptions, LabelledSentences};

@@ -1,4 +1,5 @@
-use super::json::{self, Record};
+use super::json;
+use super::record::Record;
 use super::spans::{Entity, spans};
 use super::write::Writing;
 use super::{Flaw, LabelledOptions, LabelledSentences, Loss};

@@ -1,5 +1,6 @@
-use super::json::{self, Record};
+use super::json;
 use super::prodigy::{Token, words};
+use super::record::Record;
 use super::spans::{Mark, spans};
 use super::write::Writing;
 use super::{Flaw, LabelledOptions, LabelledSentences};

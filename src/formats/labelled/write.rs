@@ -12,9 +12,8 @@ use std::io::{Error, ErrorKind, Result, Write};
 
 /// What a format can fail to hold of a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Loss {
-    /// The sentence as a whole: it is left out.
-    Sentence,
     /// The name of its article, or that it is not known.
     Article,
     /// Its exact text: white space or line ends were changed.
@@ -210,12 +209,7 @@ impl Writing {
 
     /// Counts what the sentence lost; the next may come.
     pub(super) fn done(&mut self) {
-        let lost = std::mem::take(&mut self.lost);
-        if lost.contains(&Loss::Sentence) {
-            *self.losses.entry(Loss::Sentence).or_default() += 1;
-            return;
-        }
-        for loss in lost {
+        for loss in std::mem::take(&mut self.lost) {
             *self.losses.entry(loss).or_default() += 1;
         }
     }

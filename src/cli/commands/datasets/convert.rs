@@ -1,0 +1,312 @@
+//! `undertone datasets convert`: from the format of one tool to that of another.
+
+use crate::cli::commands::read::{OnError, Unit};
+use crate::cli::output::PendingFile;
+use crate::cli::{described, misuse};
+use anyhow::Context;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use undertone::formats::{
+    BratWriter, Contents, FormatError, LabelledFormat, LabelledOptions, LabelledWriter, Loss, Losses,
+    WriteOptions, labelled_writer, read_labelled,
+};
+use undertone::labels::GoldSentence;
+
+/// Bring labelled files into the format of another tool, and tell what it cannot hold
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:  undertone datasets convert project-1.json --to sentences -o train.jsonl\n          undertone datasets convert train.tsv --label-names protest,violence --to csv\n          undertone datasets convert articles.jsonl --to brat -o articles/"
+)]
+pub(crate) struct ConvertArgs {
+    /// Labelled files, or folders of brat's documents
+    #[arg(value_name = "INPUT", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Format to write
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    to: Form,
+    /// Format of the inputs [default: by the name and the first records of each]
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    from: Option<Form>,
+    /// File to write, whole or not at all; for brat a new folder [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// What offsets in the inputs count [default: what the format counts: utf16 in doccano, else char]
+    #[arg(long, value_enum, value_name = "UNIT")]
+    offsets: Option<Unit>,
+    /// What offsets in the output count [default: what the format counts]
+    #[arg(long, value_enum, value_name = "UNIT", hide_possible_values = true)]
+    to_offsets: Option<Unit>,
+    /// Field or column of the inputs that holds the text [default: the names of the format]
+    #[arg(long, value_name = "NAME")]
+    text_field: Option<String>,
+    /// Field or column of the inputs that holds the labels [default: the names of the format]
+    #[arg(long, value_name = "NAME")]
+    label_field: Option<String>,
+    /// Names of labels that are written as numbers, in the order of their numbers from 0
+    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
+    label_names: Vec<String>,
+    /// Names of tags that are written as numbers, in the order of their numbers from 0, such as O,B-PER,I-PER
+    #[arg(long, value_name = "TAG,...", value_delimiter = ',')]
+    tag_names: Vec<String>,
+    /// Take every line of a document of brat as a sentence, in place of finding sentences
+    #[arg(long)]
+    lines: bool,
+    /// What to do when a record cannot be read: stop, or go on, tell at the end and exit with 1
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Fail)]
+    on_error: OnError,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Form {
+    /// An article a line (JSONL), with its sentences
+    Articles,
+    /// A sentence a line (JSONL)
+    Sentences,
+    /// A word and its tag a line
+    Conll,
+    /// Records of Hugging Face datasets (JSONL): text and label, or tokens and ner_tags
+    #[value(alias = "hugging-face", alias = "huggingface")]
+    Hf,
+    /// JSONL of doccano
+    Doccano,
+    /// JSONL of Prodigy
+    Prodigy,
+    /// JSON of Label Studio
+    LabelStudio,
+    /// JSONL of spaCy
+    Spacy,
+    /// A folder of brat's texts and marks
+    Brat,
+    /// Tab-separated text and labels without a header, as ConfliBERT reads them
+    Conflibert,
+    /// Comma-separated values under a header
+    Csv,
+    /// Tab-separated values under a header
+    Tsv,
+}
+
+impl From<Form> for LabelledFormat {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Articles => Self::Articles,
+            Form::Sentences => Self::Sentences,
+            Form::Conll => Self::Conll,
+            Form::Hf => Self::HuggingFace,
+            Form::Doccano => Self::Doccano,
+            Form::Prodigy => Self::Prodigy,
+            Form::LabelStudio => Self::LabelStudio,
+            Form::Spacy => Self::Spacy,
+            Form::Brat => Self::Brat,
+            Form::Conflibert => Self::Conflibert,
+            Form::Csv => Self::Csv,
+            Form::Tsv => Self::Tsv,
+        }
+    }
+}
+
+pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
+    let ConvertArgs {
+        inputs,
+        to,
+        from,
+        output,
+        offsets,
+        to_offsets,
+        text_field,
+        label_field,
+        label_names,
+        tag_names,
+        lines,
+        on_error,
+    } = args;
+    for input in &inputs {
+        std::fs::metadata(input).map_err(|e| misuse(format!("{}: {e}", input.display())))?;
+    }
+    if from.is_none() && inputs.iter().any(|input| !input.is_file() && !input.is_dir()) {
+        return Err(misuse(
+            "an input is neither file nor folder and can be read only once; copy it to a file",
+        ));
+    }
+    let place = Place::open(to, output)?;
+    let options = LabelledOptions {
+        format: from.map(LabelledFormat::from),
+        offsets: offsets.map(Into::into),
+        text_field,
+        label_field,
+        label_names: label_names.clone(),
+        tag_names,
+        lines,
+    };
+    let reader = Reader { inputs, options, skip: on_error == OnError::Skip };
+    // Some formats must know what there is before the first sentence is written: the inputs are read twice.
+    let mut contents = Contents::default();
+    let mut bad = 0;
+    reader.each(
+        |sentence| {
+            contents.add(&sentence);
+            Ok(())
+        },
+        |reason| {
+            bad += 1;
+            anstream::eprintln!("warning: passed over {reason}");
+        },
+    )?;
+    let total = contents.sentences;
+    let numbers = numbers(to, &label_names, &contents);
+    let write = WriteOptions { offsets: to_offsets.map(Into::into), label_names, contents };
+    let losses = place.write(write, |writer| {
+        reader.each(|sentence| writer.write(&sentence).context("cannot write the output"), |_| {})
+    })?;
+    tell(total, &losses, numbers);
+    if bad == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    anstream::eprintln!("{} could not be read", counted(bad, "record"));
+    Ok(ExitCode::FAILURE)
+}
+
+/// The inputs, and how they are read.
+struct Reader {
+    inputs: Vec<PathBuf>,
+    options: LabelledOptions,
+    skip: bool,
+}
+
+impl Reader {
+    /// Hands every sentence to `take`, and what is wrong with those that cannot be read to `pass`, or stops at the first.
+    fn each(
+        &self,
+        mut take: impl FnMut(GoldSentence) -> anyhow::Result<()>,
+        mut pass: impl FnMut(String),
+    ) -> anyhow::Result<()> {
+        let mut bad = |error: FormatError| {
+            if self.skip {
+                pass(described(&error.into()));
+                return Ok(());
+            }
+            Err(anyhow::Error::new(error)
+                .context("a record cannot be read (to pass over such records use `--on-error skip`)"))
+        };
+        for input in &self.inputs {
+            let sentences = match read_labelled(input, self.options.clone()) {
+                Ok(sentences) => sentences,
+                Err(error) => {
+                    bad(error)?;
+                    continue;
+                }
+            };
+            for labelled in sentences {
+                match labelled.and_then(|labelled| labelled.gold(input)) {
+                    Ok(sentence) => take(sentence)?,
+                    Err(error) => bad(error)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the output goes.
+enum Place {
+    Stdout(LabelledFormat),
+    File(LabelledFormat, PendingFile),
+    Folder(PathBuf),
+}
+
+impl Place {
+    /// Looks at the place before the work starts.
+    fn open(to: Form, output: Option<PathBuf>) -> anyhow::Result<Self> {
+        match (to, output) {
+            (Form::Brat, None) => {
+                Err(misuse("brat keeps its documents in a folder; name a new one with --output"))
+            }
+            (Form::Brat, Some(folder)) => {
+                let is_free =
+                    std::fs::read_dir(&folder).map_or(!folder.exists(), |mut files| files.next().is_none());
+                if is_free {
+                    Ok(Self::Folder(folder))
+                } else {
+                    Err(misuse(format!("{} is there already; name a new folder", folder.display())))
+                }
+            }
+            (to, None) => Ok(Self::Stdout(to.into())),
+            (to, Some(path)) => Ok(Self::File(to.into(), PendingFile::create(&path)?)),
+        }
+    }
+
+    /// Writes what `fill` hands to the writer.
+    fn write(
+        self,
+        options: WriteOptions,
+        fill: impl FnOnce(&mut dyn LabelledWriter) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Losses> {
+        let cannot = "cannot write the output";
+        match self {
+            Self::Stdout(format) => {
+                let mut writer = labelled_writer(format, BufWriter::new(std::io::stdout()), options)?;
+                fill(writer.as_mut())?;
+                writer.finish().context(cannot)
+            }
+            Self::File(format, file) => {
+                let out: BufWriter<File> = BufWriter::new(file.handle()?);
+                let mut writer = labelled_writer(format, out, options)?;
+                fill(writer.as_mut())?;
+                let losses = writer.finish().context(cannot)?;
+                file.keep()?;
+                Ok(losses)
+            }
+            Self::Folder(folder) => {
+                let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let mut builder = tempfile::Builder::new();
+                builder.prefix(".undertone-");
+                // The permissions of an ordinary new folder, in place of a temporary one's.
+                #[cfg(unix)]
+                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+                let cannot = || format!("cannot write {}", folder.display());
+                let pending = builder.tempdir_in(parent.unwrap_or(Path::new("."))).with_context(cannot)?;
+                let mut writer = Box::new(BratWriter::create(pending.path(), options).with_context(cannot)?);
+                fill(writer.as_mut())?;
+                let losses = writer.finish().with_context(cannot)?;
+                std::fs::rename(pending.keep(), &folder).with_context(cannot)?;
+                Ok(losses)
+            }
+        }
+    }
+}
+
+/// What numbers stand for in the output, if it has numbers in place of names.
+fn numbers(to: Form, given: &[String], contents: &Contents) -> Option<String> {
+    if to != Form::Conflibert || contents.single_label() && given.is_empty() {
+        return None;
+    }
+    let names = if given.is_empty() { contents.label_names() } else { given.to_vec() };
+    let names: Vec<String> = names.iter().enumerate().map(|(i, name)| format!("{i} {name}")).collect();
+    Some(names.join(", "))
+}
+
+/// Tells what was written and what was lost.
+fn tell(sentences: usize, losses: &Losses, numbers: Option<String>) {
+    anstream::eprintln!("{} written", counted(sentences, "sentence"));
+    if let Some(numbers) = numbers {
+        anstream::eprintln!("labels by number: {numbers}");
+    }
+    for (loss, &count) in losses {
+        let what = match loss {
+            Loss::Article => "the article is lost, or a name was made up",
+            Loss::Text => "white space or line ends of the text were changed",
+            Loss::Words => "the given words are lost",
+            Loss::Labels => "labels are lost or renamed",
+            Loss::Entities => "entities are lost",
+            Loss::Fields => "other fields, or their types, are lost",
+            Loss::Annotation => "\"none\" and \"not annotated\" cannot be told apart",
+            _ => "something is lost",
+        };
+        anstream::eprintln!("note: in {}: {what}", counted(count, "sentence"));
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
