@@ -36,8 +36,8 @@ impl SplitMix64 {
 /// Percentile intervals of several statistics under resampling of groups (articles, or sentences where there are none).
 ///
 /// `statistics` gets how often each group was drawn, as many draws as there are groups, and gives one value per statistic.
-/// Resamples on which a statistic is `None` are left out of its interval; `None` if none remains. Seeded: the same call
-/// gives the same intervals.
+/// Resamples on which a statistic is `None` are left out of its interval; `None` if none remains, or if there is one group
+/// alone, which says nothing of how groups differ. Seeded: the same call gives the same intervals.
 pub fn bootstrap(
     groups: usize,
     resamples: usize,
@@ -58,7 +58,7 @@ pub fn bootstrap(
             values.extend(value);
         }
     }
-    values.into_iter().map(interval).collect()
+    values.into_iter().map(|values| interval(values).filter(|_| groups > 1)).collect()
 }
 
 fn interval(mut values: Vec<f64>) -> Option<Interval> {
@@ -92,8 +92,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_draw_from_has_no_interval() {
+    fn one_group_or_none_has_no_interval() {
         let first = |weights: &[u32]| vec![weights.first().map(|_| 1.0)];
         assert_eq!(bootstrap(0, 10, 1, first), [None]);
+        assert_eq!(bootstrap(1, 10, 1, first), [None]);
     }
 }

@@ -178,7 +178,7 @@ impl Resampled {
             drawn
         });
         let p_value = |[below, above, all]: [usize; 3]| {
-            (all > 0).then(|| (2.0 * (below.min(above) + 1) as f64 / (all + 1) as f64).min(1.0))
+            (all > 0 && groups > 1).then(|| (2.0 * (below.min(above) + 1) as f64 / (all + 1) as f64).min(1.0))
         };
         Self { intervals, p_values: sides.into_inner().into_iter().map(p_value).collect() }
     }

@@ -155,8 +155,8 @@ fn compared(out: &mut impl Write, comparison: &Comparison, style: TableStyle) ->
             figure(metric.other),
             difference,
             ends(metric.difference.interval),
-            figure(metric.p_value),
-            figure(metric.bootstrap_p_value),
+            metric.p_value.map_or_else(|| "-".into(), p_value),
+            metric.bootstrap_p_value.map_or_else(|| "-".into(), p_value),
         ]);
     }
     let other = &comparison.other;
@@ -166,8 +166,10 @@ fn compared(out: &mut impl Write, comparison: &Comparison, style: TableStyle) ->
         if let Some(test) = test {
             writeln!(
                 out,
-                "{what} of a sentence all right: only this {}, only other {}; McNemar p {:.4}",
-                test.only_this, test.only_other, test.p_value
+                "{what} of a sentence all right: only this {}, only other {}; McNemar p {}",
+                test.only_this,
+                test.only_other,
+                p_value(test.p_value)
             )?;
         }
     }
@@ -176,6 +178,11 @@ fn compared(out: &mut impl Write, comparison: &Comparison, style: TableStyle) ->
 
 fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.4}"))
+}
+
+/// A p-value, which is never 0.
+fn p_value(p: f64) -> String {
+    if p < 1e-4 { "<0.0001".into() } else { format!("{p:.4}") }
 }
 
 fn ends(interval: Option<Interval>) -> String {
