@@ -1,11 +1,15 @@
-//! Results to any writer: JSON lines, CSV, a table for people.
+//! Results to any writer: JSON lines, CSV, a table for people; evaluations as a page for the browser.
 
 mod delimited;
+#[cfg(feature = "html")]
+mod html;
 mod jsonl;
 mod record;
 mod table;
 
 pub use delimited::CsvReport;
+#[cfg(feature = "html")]
+pub use html::{Evaluated, html};
 pub use jsonl::JsonlReport;
 pub use record::{EntityRecord, Origin, SentenceRecord};
 pub use table::TableReport;

@@ -6,4 +6,5 @@ mod families;
 mod golden;
 mod hub;
 mod pipelines;
+mod report;
 mod seqeval;
