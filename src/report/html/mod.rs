@@ -22,7 +22,7 @@ use std::io::{Result, Write};
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// An evaluation and what went wrong, for [`html`].
+/// An evaluation and what went wrong, for [`html()`].
 #[derive(Debug, Clone, Copy)]
 pub struct Evaluated<'a> {
     /// The figures.
