@@ -1,7 +1,9 @@
-//! Results to any writer: JSON lines, CSV, a table for people.
+//! Results to any writer: JSON lines, CSV, a table for people; evaluations as a page for the browser.
 
 mod delimited;
 mod figures;
+#[cfg(feature = "html")]
+mod html;
 mod jsonl;
 mod record;
 mod table;
@@ -9,6 +11,8 @@ mod text_table;
 
 pub use delimited::CsvReport;
 pub use figures::write_evaluation;
+#[cfg(feature = "html")]
+pub use html::{Evaluated, html};
 pub use jsonl::JsonlReport;
 pub use record::{EntityRecord, Origin, SentenceRecord};
 pub use table::TableReport;

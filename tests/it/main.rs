@@ -9,5 +9,6 @@ mod golden;
 mod hub;
 mod metrics;
 mod pipelines;
+mod report;
 mod seqeval;
 mod train;
