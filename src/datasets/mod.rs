@@ -106,4 +106,38 @@ mod tests {
         std::fs::write(&path, "{\"text\":\"a\",\"label\":\"x\"}").unwrap();
         assert_eq!(load(&path).unwrap().sentences[0].labels, Some(vec!["x".into()]));
     }
+
+    #[test]
+    fn a_data_set_tells_whether_its_sentences_have_one_label_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let dataset = load(&path).unwrap();
+            let labels: Vec<Vec<String>> =
+                dataset.sentences.iter().map(|s| s.labels.clone().unwrap_or_default()).collect();
+            (labels.join(&"|".to_owned()).concat(), dataset.is_single_label())
+        };
+        assert_eq!(read("a.tsv", "They met.\t0\nNo one.\t1\n"), ("0|1".into(), true));
+        assert_eq!(read("b.tsv", "They met.\t1010\nNo one.\t0000\nAll.\t0001\n"), ("02||3".into(), false));
+        assert_eq!(read("c.csv", "text,label\nThey met.,x\nNo one.,y\n"), ("x|y".into(), true));
+        assert_eq!(read("d.csv", "text,labels\nThey met.,x;y\nNo one.,\n"), ("xy|".into(), false));
+        assert_eq!(
+            read("e.jsonl", "{\"sentence\":\"a\",\"label\":1}\n{\"sentence\":\"b\",\"label\":0}"),
+            ("1|0".into(), true)
+        );
+        assert_eq!(read("f.jsonl", "{\"text\":\"a\",\"label\":\"x\"}"), ("x".into(), false));
+    }
+
+    #[test]
+    fn the_hash_of_a_document_covers_its_marks() {
+        let folder = tempfile::tempdir().unwrap();
+        let (text, marks) = (folder.path().join("a.txt"), folder.path().join("a.ann"));
+        std::fs::write(&text, "In Lima.").unwrap();
+        std::fs::write(&marks, "T1\tLOC 3 7\tLima\n").unwrap();
+        let first = load(folder.path()).unwrap();
+        assert_eq!(first.sha256, load(&text).unwrap().sha256);
+        std::fs::write(&marks, "").unwrap();
+        assert_ne!(first.sha256, load(folder.path()).unwrap().sha256);
+    }
 }

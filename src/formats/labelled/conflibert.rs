@@ -80,7 +80,7 @@ fn sentence(
         ([], _) => {
             return Err(malformed("the text stands alone; a row is a text, a tab and its label".into()));
         }
-        ([label], None) if label.is_empty() => None,
+        ([""], None) => None,
         ([label], None) => Some(vec![by_number(label, names).map_err(malformed)?]),
         ([label], Some(_)) => Some(set(label.chars(), names).map_err(malformed)?),
         (cells, _) => {
@@ -145,7 +145,8 @@ impl<W: Write> Writer<W> {
             // One column of bits is a column of labels: those are called "0" and "1" then.
             Some(names) => {
                 let written = labels.as_ref().and_then(|_| names.first().map(bit));
-                self.writing.lose(Loss::Labels, written.is_some());
+                let kept = written.as_ref().is_none_or(|bit| given == std::slice::from_ref(bit));
+                self.writing.lose(Loss::Labels, !kept);
                 self.writing.annotation(labels, written.is_some());
                 vec![written.unwrap_or_default()]
             }

@@ -116,7 +116,8 @@ fn of_record(value: &Value) -> Option<LabelledFormat> {
     if answered || has("_task_hash") || has("_input_hash") || keys("spans", "start") {
         return Some(LabelledFormat::Prodigy);
     }
-    if list("tokens").is_some_and(|tokens| tokens.iter().all(Value::is_string)) {
+    let of_words = list("tokens").is_some_and(|tokens| tokens.iter().all(Value::is_string));
+    if of_words && (has("ner_tags") || has("tags") || !has("text")) {
         return Some(LabelledFormat::HuggingFace);
     }
     if list("ents").is_some()
@@ -165,6 +166,7 @@ mod tests {
             (r#"{"id":"a","sentences":[]}"#, Articles),
             (r#"{"text":"a","stance":["x"],"answer":"accept","tokens":["a"]}"#, Sentences),
             (r#"{"text":"a","label":"x"}"#, Sentences),
+            (r#"{"text":"a","label":"x","tokens":["a"]}"#, Sentences),
             (r#"{"text":"a","label":["x"]}"#, Sentences),
             (
                 r#"{"text":"a b","entities":[{"start":0,"end":1,"label":"X","text":"a"}],"labels":[]}"#,

@@ -41,9 +41,10 @@ pub enum LabelledFormat {
     Spacy,
     /// A document of brat, a `.txt` file and the `.ann` file beside it, or a folder of them, each an article. Its sentences
     /// are those marked by text-bound annotations of the type `Sentence`, whose attributes are their labels, or `Segment`,
-    /// which have none; without such marks, what [`split_sentences`](crate::text::split_sentences) finds, or
-    /// the lines. Sentences that share an entity are taken as one. Text-bound annotations of other types are entities, in code points; one in several
-    /// pieces is refused.
+    /// which are not annotated for labels; what is not marked is split by
+    /// [`split_sentences`](crate::text::split_sentences), or into lines, and sentences that share an entity are taken as
+    /// one. Text-bound annotations of other types are entities, in code points; one in several pieces is refused.
+    /// Attributes of entities, relations, events and notes are passed over.
     Brat,
     /// The files of ConfliBERT: tab-separated values without a header, quoted where needed, a text and its label, or a
     /// text and a column of 0 or 1 for every label (or these in one cell, as `1010`). Such labels are called by their

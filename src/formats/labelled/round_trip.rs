@@ -165,6 +165,7 @@ fn unit() -> impl Strategy<Value = Option<OffsetUnit>> {
 macro_rules! what_is_written_is_read_again_but_for_what_is_told_as_lost {
     ($($name:ident: $format:ident,)*) => {
         proptest! {
+            #![proptest_config(ProptestConfig::with_cases(64))]
             $(
                 #[test]
                 fn $name(gold in prop::collection::vec(sentence(), 1..5), unit in unit()) {
@@ -190,6 +191,7 @@ what_is_written_is_read_again_but_for_what_is_told_as_lost! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn a_document_of_brat_loses_what_is_told(
         mut gold in prop::collection::vec(sentence(), 1..5),

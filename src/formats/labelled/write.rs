@@ -255,3 +255,39 @@ impl<W: Write> LabelledWriter for Records<W> {
         Ok(self.writing.losses())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentence(labels: Option<&[&str]>) -> GoldSentence {
+        let labels = labels.map(|labels| labels.iter().map(|&label| label.to_owned()).collect());
+        GoldSentence { text: "a".into(), labels, ..GoldSentence::default() }
+    }
+
+    #[test]
+    fn contents_tell_whether_every_sentence_has_one_label() {
+        let of = |labels: &[Option<&[&str]>]| {
+            Contents::of(&labels.iter().map(|&l| sentence(l)).collect::<Vec<_>>())
+        };
+        assert!(of(&[Some(&["x"]), None, Some(&["y"])]).single_label());
+        assert!(!of(&[Some(&["x"]), Some(&[])]).single_label());
+        assert!(!of(&[Some(&["x", "y"])]).single_label());
+        assert_eq!(of(&[Some(&["10"]), Some(&["9"])]).label_names(), ["9", "10"]);
+        assert_eq!(of(&[Some(&["10"]), Some(&["9", "x"])]).label_names(), ["10", "9", "x"]);
+    }
+
+    #[test]
+    fn an_array_is_whole_even_without_a_sentence() {
+        let mut out = Vec::new();
+        let writer = labelled_writer(LabelledFormat::LabelStudio, &mut out, WriteOptions::default()).unwrap();
+        assert!(writer.finish().unwrap().is_empty());
+        assert_eq!(out, b"[]\n");
+    }
+
+    #[test]
+    fn brat_is_no_stream() {
+        let error = labelled_writer(LabelledFormat::Brat, Vec::new(), WriteOptions::default()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+}

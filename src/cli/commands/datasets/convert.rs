@@ -269,7 +269,9 @@ impl Place {
                 let mut writer = Box::new(BratWriter::create(pending.path(), options).with_context(cannot)?);
                 fill(writer.as_mut())?;
                 let losses = writer.finish().with_context(cannot)?;
-                std::fs::rename(pending.keep(), &folder).with_context(cannot)?;
+                // Not every system lets a folder take the place of an empty one.
+                let _ = std::fs::remove_dir(&folder);
+                std::fs::rename(pending.path(), &folder).with_context(cannot)?;
                 Ok(losses)
             }
         }
