@@ -27,7 +27,8 @@ pub(super) fn section(number: usize, comparison: &Comparison) -> Markup {
             div.scroll role="region" aria-label="Differences" tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Figure" } th.n scope="col" { "This model" } th.n scope="col" { "The other" }
-                    th.n scope="col" { "Difference" } td.wide aria-hidden="true" { "other better · this better" } th.n scope="col" { "p" }
+                    th.n scope="col" { "Difference" } td.wide aria-hidden="true" { "other better · this better" }
+                    th.n scope="col" { "p, randomised" } th.n scope="col" { "p, resampled" }
                 } }
                 tbody { @for metric in metrics { tr {
                     th scope="row" { (named(&metric.metric)) }
@@ -39,9 +40,10 @@ pub(super) fn section(number: usize, comparison: &Comparison) -> Markup {
                     }
                     td.wide { (difference_bar(metric.difference, reach)) }
                     td.n { (p_value(metric.p_value)) }
+                    td.n { (p_value(metric.bootstrap_p_value)) }
                 } } }
             } }
-            p.note { "Intervals and p-values are of the difference, under paired resampling and approximate randomisation." }
+            p.note { "Intervals and p-values are two-sided and of the difference: under paired resampling, and under approximate randomisation, in which the models change sides." }
             @if !tests.is_empty() {
                 h4 { "Sentences that only one model has wholly right" }
                 div.scroll role="region" aria-label="McNemar's test" tabindex="0" { table {
@@ -73,9 +75,9 @@ fn named(metric: &str) -> String {
         "micro_f1" => "Micro-F1 of labels".to_owned(),
         "weighted_f1" => "Weighted F1 of labels".to_owned(),
         "exact_match" => "Exact match".to_owned(),
-        "mean_average_precision" => "Mean average precision".to_owned(),
+        "average_precision" => "Mean average precision".to_owned(),
         "entity_f1" => "Entity F1".to_owned(),
-        "entity_f1_strict" | "strict_entity_f1" => "Entity F1, strict".to_owned(),
+        "strict_entity_f1" => "Entity F1, strict".to_owned(),
         "token_accuracy" => "Token accuracy".to_owned(),
         other => visible(other).replace('_', " "),
     }
