@@ -37,6 +37,11 @@ impl Mistakes {
         Ok(())
     }
 
+    /// Number of records.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     /// The same records with other decisions on their labels; those that are then right are dropped.
     ///
     /// * `found`: the labels that are given, record by record.

@@ -321,3 +321,34 @@ fn merging_runs_equals_one_run_over_all() {
     command.args(["evaluate", "--merge"]).args(&runs);
     command.assert().code(2).stderr(contains("run-1.json:1").and(contains("weights")));
 }
+
+#[test]
+fn a_page_shows_the_figures_and_the_surest_mistakes_of_every_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = articles(folder.path());
+    let page = folder.path().join("report.html");
+    let errors = folder.path().join("errors.jsonl");
+    let mut command = undertone();
+    command.args(["evaluate", "--json", "--by", "style", "--report"]).arg(&page).arg("--errors").arg(&errors);
+    let report = records(&succeeds(command.arg(&data))).remove(0);
+    let html = fs::read_to_string(&page).unwrap();
+    let f1 = report["classification"]["macro"]["f1"]["value"].as_f64().unwrap();
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains(&format!("{f1:.3}")));
+    assert!(html.contains(report["model"]["weights_sha256"].as_str().unwrap()));
+    let mistakes = records(&fs::read_to_string(&errors).unwrap());
+    for mistake in &mistakes {
+        let article = mistake["article"].as_str().unwrap();
+        assert!(html.contains(article), "{article}");
+    }
+    // A run that fails leaves no page.
+    fs::remove_file(&page).unwrap();
+    let mut command = undertone();
+    command
+        .args(["evaluate", "-m"])
+        .arg(sentence_model())
+        .arg("--report")
+        .arg(&page)
+        .arg(folder.path().join("none"));
+    command.assert().code(1);
+    assert!(!page.exists());
+}

@@ -20,7 +20,7 @@ use undertone::evaluation::{
 use undertone::formats::{LabelledOptions, read_labelled};
 use undertone::head::Activation;
 use undertone::labels::GoldSentence;
-use undertone::report::{TableStyle, write_evaluation};
+use undertone::report::{Evaluated, TableStyle, html, write_evaluation};
 
 /// Score a model against labelled data
 #[derive(clap::Args)]
@@ -50,6 +50,9 @@ pub(crate) struct EvaluateArgs {
     /// File for the sentences with something wrong, the most confident mistakes first (JSONL)
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
+    /// File for a page with figures, charts and the surest mistakes (HTML, whole in itself)
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Exit with 1 if a figure is lower than asked, such as `macro_f1=0.8` or `condemnation.recall=0.7`
     #[arg(long, value_name = "METRIC=LEAST,...", value_delimiter = ',')]
     fail_under: Vec<Requirement>,
@@ -83,6 +86,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         differences,
         by,
         errors,
+        report,
         fail_under,
         device,
         merge,
@@ -97,6 +101,9 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     if merge {
         let evaluation = merged(&data)?;
         print(&evaluation, form)?;
+        if let Some(page) = report.map(|path| Page::create(&path)).transpose()? {
+            page.write(&[(evaluation.clone(), Vec::new(), 0)])?;
+        }
         return Ok(exit(Requirement::report_missed(&fail_under, &evaluation)));
     }
     let judged = Judged::open(model.as_deref(), device)?;
@@ -108,6 +115,8 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     }
     Requirement::check_names(&fail_under, &judged.engine)?;
     let mut errors = errors.map(|path| JsonLines::create(&path)).transpose()?;
+    let page = report.map(|path| Page::create(&path)).transpose()?;
+    let mut shown = Vec::new();
     let mut differing = differences.map(|path| JsonLines::create(&path)).transpose()?;
     let mut missed = false;
     for path in data {
@@ -117,19 +126,57 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
             other: other.as_ref(),
             decisions: &decisions,
             by: &by,
-            keep_mistakes: errors.is_some(),
+            keep_mistakes: errors.is_some() || page.is_some(),
         };
         let (evaluation, mistakes) = run.evaluate(&mut differing)?;
-        if let Some(errors) = &mut errors {
-            for mistake in mistakes.ranked()? {
-                errors.write(&mistake?)?;
+        print(&evaluation, form)?;
+        let wrong = mistakes.len();
+        let mut surest = Vec::new();
+        for mistake in mistakes.ranked()? {
+            let mistake = mistake?;
+            match &mut errors {
+                Some(errors) => errors.write(&mistake)?,
+                None if surest.len() == SHOWN => break,
+                None => {}
+            }
+            if surest.len() < SHOWN {
+                surest.push(mistake);
             }
         }
-        print(&evaluation, form)?;
         missed |= Requirement::report_missed(&fail_under, &evaluation);
+        if page.is_some() {
+            shown.push((evaluation, surest, wrong));
+        }
+    }
+    if let Some(page) = page {
+        page.write(&shown)?;
     }
     [errors, differing].into_iter().flatten().try_for_each(JsonLines::finish)?;
     Ok(exit(missed))
+}
+
+/// Mistakes that a page shows of each file.
+const SHOWN: usize = 200;
+
+/// The file of `--report`.
+struct Page {
+    file: PendingFile,
+}
+
+impl Page {
+    fn create(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self { file: PendingFile::create(path)? })
+    }
+
+    /// Writes evaluations, each with the surest of its mistakes and how many there are.
+    fn write(self, shown: &[(Evaluation, Vec<ErrorRecord>, usize)]) -> anyhow::Result<()> {
+        let evaluated =
+            shown.iter().map(|(evaluation, errors, wrong)| Evaluated { evaluation, errors, wrong: *wrong });
+        let mut writer = BufWriter::new(self.file.handle()?);
+        html(&mut writer, &evaluated.collect::<Vec<_>>())?;
+        writer.flush()?;
+        self.file.keep()
+    }
 }
 
 fn exit(missed: bool) -> ExitCode {
