@@ -162,4 +162,12 @@ fn misuse_is_told_before_anything_is_read() {
     let there = folder.path().display().to_string();
     run(&[&data, "--to", "brat", "-o", &there]).stderr(contains("is there already"));
     run(&[&data, "--to", "xml"]).stderr(contains("label-studio"));
+    #[cfg(unix)]
+    {
+        let mut command = undertone();
+        command
+            .args(["datasets", "convert", "/dev/stdin", "--from", "csv", "--to", "csv"])
+            .write_stdin("text,label\n");
+        command.assert().code(2).stderr(contains("inputs are read twice"));
+    }
 }

@@ -124,10 +124,9 @@ pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
     for input in &inputs {
         std::fs::metadata(input).map_err(|e| misuse(format!("{}: {e}", input.display())))?;
     }
-    if from.is_none() && inputs.iter().any(|input| !input.is_file() && !input.is_dir()) {
-        return Err(misuse(
-            "an input is neither file nor folder and can be read only once; copy it to a file",
-        ));
+    if let Some(pipe) = inputs.iter().find(|input| !input.is_file() && !input.is_dir()) {
+        let reason = "it is neither file nor folder, and inputs are read twice; copy it to a file";
+        return Err(misuse(format!("{}: {reason}", pipe.display())));
     }
     let place = Place::open(to, output)?;
     let options = LabelledOptions {
@@ -140,7 +139,7 @@ pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
         lines,
     };
     let reader = Reader { inputs, options, skip: on_error == OnError::Skip };
-    // Some formats must know what there is before the first sentence is written: the inputs are read twice.
+    // Some formats must know what there is before the first sentence is written.
     let mut contents = Contents::default();
     let mut bad = 0;
     reader.each(
