@@ -13,8 +13,8 @@ use undertone::head::Pooling;
 
 /// Fine-tune a model on labelled sentences: stance, named entities, or both on one encoder
 ///
-/// Data and settings come from a settings file (--config), or from a folder with train, dev and test files (--data), for which no
-/// settings are needed. An interrupted run goes on from its last checkpoint when the same command is given again.
+/// Data and settings come from a settings file (--config), or from a folder with train, dev and test files (--data), for which
+/// no settings are needed. An interrupted run goes on from its last checkpoint when the same command is given again.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:  undertone train --config datasets/examples/train.toml --output models/mine --epochs 3\n           \
@@ -45,10 +45,10 @@ pub(crate) struct TrainArgs {
     /// Number that all chance is drawn from
     #[arg(long)]
     seed: Option<u64>,
-    /// Train this many models, with the seed and those that follow it, in seed-NUMBER folders of the output folder; tell the mean and
-    /// standard deviation of their figures on the development and test files, and write them to seeds.json. Runs that are done
-    /// already are not made again, and the checkpoint of a run is removed when it is done. The model with the best development
-    /// score, which is named, can be used as the model; the figures to publish are the means
+    /// Train this many models, with the seed and those that follow it, in seed-NUMBER folders of the output folder; tell the
+    /// mean and standard deviation of their figures on the development and test files, and write them to seeds.json. Runs that
+    /// are done already are not made again, and the checkpoint of a run is removed when it is done. The model with the best
+    /// development score, which is named, can be used as the model; the figures to publish are the means
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     seeds: Option<u16>,
     /// Passes over the data
