@@ -1,4 +1,12 @@
-//! Labelled corpora over formats.
+//! Labelled corpora over formats: what is in them, what is wrong with them, how they are divided.
+
+mod audit;
+mod findings;
+mod label_names;
+mod near_duplicates;
+
+pub use audit::{Audit, AuditOptions, Split, audit, texts};
+pub use findings::{Finding, FindingKind, Place, Severity};
 
 use crate::digest;
 use crate::formats::{FormatError, LabelledFormat, read_labelled};
