@@ -9,7 +9,7 @@ mod scoring;
 mod teachers;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{evaluate, manual, models, read, train};
+use commands::{datasets, evaluate, manual, models, read, train};
 use std::process::ExitCode;
 use undertone::engine::Tasks;
 
@@ -63,6 +63,7 @@ enum Command {
     Analyze(read::NamingArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Datasets(datasets::DatasetsArgs),
     Models(models::ModelsArgs),
     /// Print a completion script for a shell
     Completions(manual::CompletionsArgs),
@@ -90,6 +91,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Analyze(args) => read::name(args, Tasks::Both),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Datasets(args) => datasets::run(args),
         Command::Models(args) => models::run(args),
         Command::Completions(args) => manual::completions(args, Args::command()),
         Command::Man(args) => manual::man(args, Args::command()),

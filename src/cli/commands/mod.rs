@@ -1,5 +1,6 @@
 //! One file a command; `classify`, `ner` and `analyze` are one, `read`.
 
+pub(crate) mod datasets;
 pub(crate) mod evaluate;
 pub(crate) mod manual;
 pub(crate) mod models;

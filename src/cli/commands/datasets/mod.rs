@@ -1,0 +1,25 @@
+//! `undertone datasets`: look after labelled files.
+
+mod check;
+mod told;
+
+use std::process::ExitCode;
+
+/// Look after labelled files: articles or sentences (JSONL), or CoNLL columns
+#[derive(clap::Args)]
+#[command(after_help = "Example:  undertone datasets check --train train.jsonl --test test.jsonl")]
+pub(crate) struct DatasetsArgs {
+    #[command(subcommand)]
+    command: DatasetsCommand,
+}
+
+#[derive(clap::Subcommand)]
+enum DatasetsCommand {
+    Check(check::CheckArgs),
+}
+
+pub(crate) fn run(args: DatasetsArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        DatasetsCommand::Check(args) => check::run(args),
+    }
+}
