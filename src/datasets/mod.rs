@@ -4,9 +4,11 @@ mod audit;
 mod findings;
 mod label_names;
 mod near_duplicates;
+mod stats;
 
 pub use audit::{Audit, AuditOptions, Split, audit, texts};
 pub use findings::{Finding, FindingKind, Place, Severity};
+pub use stats::{Lengths, Overlap, Stats, Window, stats};
 
 use crate::digest;
 use crate::formats::{FormatError, LabelledFormat, read_labelled};

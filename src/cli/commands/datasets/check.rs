@@ -1,13 +1,13 @@
 //! `undertone datasets check`: what is wrong with a corpus.
 
-use super::told::{at, counted, excerpt, present};
+use super::splits::SplitArgs;
+use super::told::{at, counted, excerpt};
 use crate::cli::misuse;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use undertone::datasets::{Audit, AuditOptions, Finding, FindingKind, Place, Severity, Split, audit, texts};
+use undertone::datasets::{Audit, AuditOptions, Finding, FindingKind, Place, Severity, audit, texts};
 
 /// Look for what is wrong with a corpus
 ///
@@ -21,18 +21,8 @@ use undertone::datasets::{Audit, AuditOptions, Finding, FindingKind, Place, Seve
     after_help = "Example:  undertone datasets check train.jsonl dev.jsonl test.jsonl\n          undertone datasets check --train a.jsonl b.jsonl --test c.jsonl --json > findings.jsonl"
 )]
 pub(crate) struct CheckArgs {
-    /// Labelled files, each a split of its own; the first is what models learn from
-    #[arg(value_name = "FILE", required_unless_present_any = ["train", "dev", "test"], conflicts_with_all = ["train", "dev", "test"])]
-    files: Vec<PathBuf>,
-    /// Files that models learn from, together one split
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    train: Vec<PathBuf>,
-    /// Files that models are tuned on, together one split
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    dev: Vec<PathBuf>,
-    /// Files that models are tested on, together one split
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    test: Vec<PathBuf>,
+    #[command(flatten)]
+    splits: SplitArgs,
     /// Jaccard similarity of word 3-shingles from which on two texts are almost the same, above 0 and up to 1
     #[arg(long, value_name = "SHARE", default_value_t = AuditOptions::default().similarity)]
     similarity: f64,
@@ -56,18 +46,11 @@ const CHUNK: usize = 100_000;
 const EXCERPT: usize = 100;
 
 pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let CheckArgs { files, train, dev, test, similarity, min_count, limit, strict, json } = args;
+    let CheckArgs { splits, similarity, min_count, limit, strict, json } = args;
     if !(similarity > 0.0 && similarity <= 1.0) {
         return Err(misuse(format!("`--similarity {similarity}` is not above 0 and up to 1")));
     }
-    let roles =
-        [("train", train), ("dev", dev), ("test", test)].map(|(name, files)| (name.to_owned(), files));
-    let single = files.into_iter().map(|file| (file.display().to_string(), vec![file]));
-    let splits: Vec<Split> = single
-        .chain(roles.into_iter().filter(|(_, files)| !files.is_empty()))
-        .map(|(name, files)| Split { name, files })
-        .collect();
-    present(splits.iter().flat_map(|split| &split.files))?;
+    let splits = splits.resolve()?;
     let audit = audit(&splits, &AuditOptions { similarity, min_count })?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     if json {

@@ -1,6 +1,8 @@
 //! `undertone datasets`: look after labelled files.
 
 mod check;
+mod splits;
+mod stats;
 mod told;
 
 use std::process::ExitCode;
@@ -16,10 +18,12 @@ pub(crate) struct DatasetsArgs {
 #[derive(clap::Subcommand)]
 enum DatasetsCommand {
     Check(check::CheckArgs),
+    Stats(stats::StatsArgs),
 }
 
 pub(crate) fn run(args: DatasetsArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         DatasetsCommand::Check(args) => check::run(args),
+        DatasetsCommand::Stats(args) => stats::run(args),
     }
 }
