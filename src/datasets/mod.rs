@@ -4,10 +4,13 @@ mod audit;
 mod findings;
 mod label_names;
 mod near_duplicates;
+mod split;
 mod stats;
+mod stratify;
 
 pub use audit::{Audit, AuditOptions, Split, audit, texts};
 pub use findings::{Finding, FindingKind, Place, Severity};
+pub use split::{Division, Part, SplitError, SplitOptions, divide};
 pub use stats::{Lengths, Overlap, Stats, Window, stats};
 
 use crate::digest;
