@@ -1,6 +1,7 @@
 //! `undertone datasets`: look after labelled files.
 
 mod check;
+mod split;
 mod splits;
 mod stats;
 mod told;
@@ -19,11 +20,13 @@ pub(crate) struct DatasetsArgs {
 enum DatasetsCommand {
     Check(check::CheckArgs),
     Stats(stats::StatsArgs),
+    Split(split::SplitCommand),
 }
 
 pub(crate) fn run(args: DatasetsArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         DatasetsCommand::Check(args) => check::run(args),
         DatasetsCommand::Stats(args) => stats::run(args),
+        DatasetsCommand::Split(args) => split::run(args),
     }
 }
