@@ -32,7 +32,7 @@ pub enum SplitError {
     Format(#[from] FormatError),
     /// A part would be empty.
     #[error(
-        "part {part} of {parts} would be empty: articles, those that stay together as one, number {groups}"
+        "part {part} of {parts} would be empty: {groups} to deal out, counting articles that stay together as one"
     )]
     EmptyPart {
         /// Which one, from 1.
@@ -505,7 +505,7 @@ mod tests {
             (
                 record(1, "x", ""),
                 &options(&[0.5, 0.5]),
-                "would be empty: articles, those that stay together as one, number 1",
+                "would be empty: 1 to deal out",
             ),
         ];
         for (content, options, expected) in cases {

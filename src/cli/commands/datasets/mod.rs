@@ -1,5 +1,6 @@
 //! `undertone datasets`: look after labelled files.
 
+mod agreement;
 mod check;
 mod split;
 mod splits;
@@ -21,6 +22,7 @@ enum DatasetsCommand {
     Check(check::CheckArgs),
     Stats(stats::StatsArgs),
     Split(split::SplitCommand),
+    Agreement(agreement::AgreementArgs),
 }
 
 pub(crate) fn run(args: DatasetsArgs) -> anyhow::Result<ExitCode> {
@@ -28,5 +30,6 @@ pub(crate) fn run(args: DatasetsArgs) -> anyhow::Result<ExitCode> {
         DatasetsCommand::Check(args) => check::run(args),
         DatasetsCommand::Stats(args) => stats::run(args),
         DatasetsCommand::Split(args) => split::run(args),
+        DatasetsCommand::Agreement(args) => agreement::run(args),
     }
 }
