@@ -227,7 +227,7 @@ impl Auditor {
         self.first = HashMap::new();
         self.contradictions();
         self.near_duplicates(options.similarity);
-        self.findings.sort_by(|a, b| (a.kind, a.place, a.other).cmp(&(b.kind, b.place, b.other)));
+        self.findings.sort_by_key(|finding| (finding.kind, finding.place, finding.other));
         (self.places.len(), self.findings)
     }
 

@@ -52,7 +52,7 @@ pub enum FindingKind {
     Overlap,
     /// An entity begins or ends with white space.
     WhiteSpace,
-    /// Two labels differ only in case, white space or punctuation.
+    /// Two labels differ only in case, or in spaces, hyphens and underscores between letters.
     LabelClash,
     /// The very same text has other labels or entities elsewhere.
     Contradiction,

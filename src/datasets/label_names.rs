@@ -95,10 +95,16 @@ pub(super) fn findings(names: &BTreeMap<Name, Tally>, splits: &[String], min_cou
     findings
 }
 
-/// A name without case, white space and punctuation; as it is where nothing would be left.
+/// A name without case, and without the spaces, hyphens and underscores between its letters; "-1" and "C++" keep their signs.
 fn folded(name: &str) -> String {
-    let folded: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    if folded.is_empty() { name.trim().to_owned() } else { folded }
+    let letters: Vec<char> = name.trim().chars().flat_map(char::to_lowercase).collect();
+    let joins = |i: usize| {
+        let (before, after) = (i.checked_sub(1).map(|i| letters[i]), letters.get(i + 1));
+        matches!(letters[i], ' ' | '-' | '_')
+            && before.is_some_and(char::is_alphanumeric)
+            && after.is_some_and(|c| c.is_alphabetic())
+    };
+    (0..letters.len()).filter(|&i| !joins(i)).map(|i| letters[i]).collect()
 }
 
 fn is_misspelling(name: &str, of: &str) -> bool {
@@ -142,11 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_differ_in_case_or_punctuation_clash_however_frequent_both_are() {
+    fn labels_that_differ_in_case_or_hyphens_clash_however_frequent_both_are() {
         let found = found(&[(label("no-label"), &[300]), (label("No label"), &[200])]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, FindingKind::LabelClash);
         assert!(found[0].1.contains("`No label` (200) and `no-label` (300)"), "{found:?}");
+    }
+
+    #[test]
+    fn signs_and_numbers_tell_labels_apart() {
+        let names = ["-1", "1", "+1", "C", "C++", "1-2", "12"];
+        let names: Vec<(Name, &[usize])> = names.iter().map(|name| (label(name), &[300][..])).collect();
+        assert_eq!(found(&names), []);
+        assert_eq!(folded(" No-Label "), folded("no_label"));
     }
 
     #[test]

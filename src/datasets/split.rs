@@ -502,11 +502,7 @@ mod tests {
             (record(1, "x", ""), &by_date, "data:1: there is no `date`"),
             (record(1, "x", "May 5, 2024"), &by_date, "`date` is \"May 5, 2024\", which is no date"),
             ("{\n".into(), &options(&[0.5, 0.5]), "data:1: not a labelled sentence"),
-            (
-                record(1, "x", ""),
-                &options(&[0.5, 0.5]),
-                "would be empty: 1 to deal out",
-            ),
+            (record(1, "x", ""), &options(&[0.5, 0.5]), "would be empty: 1 to deal out"),
         ];
         for (content, options, expected) in cases {
             let error = divided(content.as_bytes(), options).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! `undertone datasets agreement`: how far two annotators agree.
 
-use super::told::{columns, counted, percent, present};
+use super::told::{columns, counted, name, percent, present};
 use crate::cli::misuse;
 use crate::cli::output::PendingFile;
 use serde_json::json;
@@ -85,7 +85,8 @@ pub(crate) fn run(args: AgreementArgs) -> anyhow::Result<ExitCode> {
     }
     let mut out = std::io::stdout().lock();
     if json {
-        let mut record = json!({"a": a, "b": b, "disagreements": agreement.disagreements.len()});
+        let mut record =
+            json!({"a": name(&a), "b": name(&b), "disagreements": agreement.disagreements.len()});
         let figures = serde_json::to_value(&agreement)?;
         if let (Some(record), serde_json::Value::Object(figures)) = (record.as_object_mut(), figures) {
             record.extend(figures);

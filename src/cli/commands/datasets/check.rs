@@ -1,7 +1,7 @@
 //! `undertone datasets check`: what is wrong with a corpus.
 
 use super::splits::SplitArgs;
-use super::told::{at, counted, excerpt};
+use super::told::{at, counted, excerpt, name};
 use crate::cli::misuse;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -90,7 +90,7 @@ fn write_json(out: &mut impl Write, audit: &Audit) -> anyhow::Result<()> {
 }
 
 fn place_record(audit: &Audit, place: Place, texts: &HashMap<Place, String>) -> Value {
-    let mut record = json!({"file": audit.files[place.file as usize], "line": place.line});
+    let mut record = json!({"file": name(&audit.files[place.file as usize]), "line": place.line});
     if place.sentence > 0 {
         record["sentence"] = place.sentence.into();
     }
@@ -153,7 +153,7 @@ fn title(kind: FindingKind) -> &'static str {
         FindingKind::Misaligned => "misaligned entities",
         FindingKind::Overlap => "overlapping entities",
         FindingKind::WhiteSpace => "entities with white space at their ends",
-        FindingKind::LabelClash => "labels that are one but for case or punctuation",
+        FindingKind::LabelClash => "labels that are one but for case, spaces or hyphens",
         FindingKind::Contradiction => "equal texts that are labelled differently",
         FindingKind::ArticleLeak => "articles in several splits",
         FindingKind::Leak => "texts in several splits",

@@ -1,6 +1,6 @@
 //! `undertone datasets split`: divide a labelled file.
 
-use super::told::{columns, counted, percent, present};
+use super::told::{self, columns, counted, percent, present};
 use crate::cli::misuse;
 use crate::cli::output::PendingFile;
 use anyhow::Context;
@@ -151,7 +151,7 @@ fn write(division: &Division, output: &Path, paths: &[PathBuf]) -> anyhow::Resul
 fn record(name: &str, path: &Path, part: &Part) -> serde_json::Value {
     let (oldest, newest) = part.dates.clone().unzip();
     json!({
-        "name": name, "file": path, "articles": part.articles, "sentences": part.sentences, "without_label": part.without_label,
+        "name": name, "file": told::name(path), "articles": part.articles, "sentences": part.sentences, "without_label": part.without_label,
         "labels": part.labels, "entities": part.entities, "oldest": oldest, "newest": newest,
     })
 }

@@ -1,7 +1,7 @@
 //! `undertone datasets stats`: what is in a corpus.
 
 use super::splits::SplitArgs;
-use super::told::{columns, counted, percent};
+use super::told::{columns, counted, name, percent};
 use crate::cli::model::optional_folder;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -70,8 +70,9 @@ fn complain(splits: &[Split], counted: &[Stats]) -> ExitCode {
 
 fn record(split: &Split, stats: &Stats, first: &Stats, tokens: usize) -> Value {
     let pairs = stats.pairs.iter().map(|((a, b), count)| json!({"labels": [a, b], "sentences": count}));
+    let files: Vec<String> = split.files.iter().map(|path| name(path)).collect();
     let mut record = json!({
-        "name": split.name, "files": split.files, "articles": stats.articles, "sentences": stats.sentences, "bad": stats.bad,
+        "name": split.name, "files": files, "articles": stats.articles, "sentences": stats.sentences, "bad": stats.bad,
         "words": lengths_record(&stats.words), "pieces": lengths_record(&stats.pieces), "window_tokens": tokens,
         "over_window": stats.over_window, "labelled": stats.labelled, "without_label": stats.without_label,
         "labels": stats.labels, "label_pairs": pairs.collect::<Vec<_>>(), "with_entities": stats.with_entities,

@@ -18,6 +18,11 @@ pub(super) fn present<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> anyho
     Ok(())
 }
 
+/// The name of a file, which may be no text.
+pub(super) fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
 /// The name of a file and a line in it.
 pub(super) fn at(path: &Path, line: impl std::fmt::Display) -> String {
     format!("{}:{line}", path.display())
