@@ -2,7 +2,8 @@ use super::findings::{Finding, FindingKind, Place};
 use super::label_names::{self, Name, Tally};
 use super::near_duplicates::{Shingles, each_near_duplicate, words};
 use crate::formats::{FormatError, LabelledFormat, read_labelled};
-use crate::labels::GoldSentence;
+use crate::labels::{GoldEntity, GoldSentence};
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -196,8 +197,7 @@ impl Auditor {
             labels.join("\n")
         });
         let entities = gold.entities.as_ref().map(|entities| {
-            let told =
-                |e: &crate::labels::GoldEntity| format!("{} {} {}\n", e.span.start, e.span.end, e.label);
+            let told = |e: &GoldEntity| format!("{} {} {}\n", e.span.start, e.span.end, e.label);
             entities.iter().map(told).collect::<String>()
         });
         for (sort, answer) in [labels, entities].iter().enumerate() {
@@ -273,7 +273,7 @@ fn pair(
     place: Place,
     other: Place,
     similarity: Option<f64>,
-    reason: impl Into<std::borrow::Cow<'static, str>>,
+    reason: impl Into<Cow<'static, str>>,
 ) -> Finding {
     Finding { kind, place, other: Some(other), similarity, reason: reason.into() }
 }

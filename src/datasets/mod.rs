@@ -9,7 +9,6 @@ mod matching;
 mod near_duplicates;
 mod split;
 mod stats;
-mod stratify;
 
 pub use agreement::{
     Agreement, Both, Disagreement, EntityAgreement, LabelAgreement, LabelRow, TypeRow, agreement,
