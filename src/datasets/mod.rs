@@ -1,4 +1,24 @@
-//! Labelled corpora over formats.
+//! Labelled corpora over formats: what is in them, what is wrong with them, how they are divided.
+
+mod agreement;
+mod audit;
+mod coefficients;
+mod findings;
+mod label_names;
+mod matching;
+mod near_duplicates;
+mod split;
+mod stats;
+
+pub use agreement::{
+    Agreement, Both, Disagreement, EntityAgreement, LabelAgreement, LabelRow, TypeRow, agreement,
+};
+pub use audit::{Audit, AuditOptions, Split, audit, texts};
+pub use coefficients::{cohen_kappa, krippendorff_alpha, masi_distance, nominal_distance};
+pub use findings::{Finding, FindingKind, Place, Severity};
+pub use matching::MatchBy;
+pub use split::{Division, Part, SplitError, SplitOptions, divide};
+pub use stats::{Lengths, Overlap, Stats, Window, stats};
 
 use crate::digest;
 use crate::formats::{Contents, FormatError, LabelledOptions, brat_documents, read_labelled};

@@ -2,6 +2,7 @@
 
 mod cli;
 mod convert;
+mod datasets;
 mod default_model;
 mod evaluate;
 mod families;

@@ -1,0 +1,90 @@
+//! How the commands tell what they found.
+
+use crate::cli::misuse;
+use std::path::{Path, PathBuf};
+
+/// Looks for every file before any is read, so that a mistyped name costs no work.
+pub(super) fn present<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    for path in files {
+        let found = std::fs::metadata(path).map_err(|e| misuse(format!("{}: {e}", path.display())))?;
+        if found.is_dir() {
+            return Err(misuse(format!("{}: it is a folder; name the files in it", path.display())));
+        }
+        if !seen.insert(path) {
+            return Err(misuse(format!("{}: the file is named twice", path.display())));
+        }
+    }
+    Ok(())
+}
+
+/// The name of a file, which may be no text.
+pub(super) fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The name of a file and a line in it.
+pub(super) fn at(path: &Path, line: impl std::fmt::Display) -> String {
+    format!("{}:{line}", path.display())
+}
+
+/// A number and what it counts.
+pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// The beginning of a text on one line, without control characters, so that no text can steer the terminal.
+pub(super) fn excerpt(text: &str, width: usize) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut excerpt: String = words.chars().take(width).map(visible).collect();
+    if words.chars().nth(width).is_some() {
+        excerpt.pop();
+        excerpt.push('…');
+    }
+    excerpt
+}
+
+/// A share in percent.
+pub(super) fn percent(part: usize, whole: usize) -> String {
+    match whole {
+        0 => "-".into(),
+        whole => format!("{:.1}%", 100.0 * part as f64 / whole as f64),
+    }
+}
+
+/// Rows in columns, the first to the left and the others to the right, two spaces between them.
+pub(super) fn columns(rows: &[Vec<String>]) -> String {
+    let mut widths = Vec::new();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(i, (cell, &width))| match i {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_cut_with_a_mark_and_cannot_steer_the_terminal() {
+        assert_eq!(excerpt("a\n b\u{1b}[31m", 20), "a b\u{fffd}[31m");
+        assert_eq!(excerpt("naïve text", 5), "naïv…");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["a".to_owned(), "10".into()], vec!["long".into(), "1".into()]];
+        assert_eq!(columns(&rows), "a     10\nlong   1\n");
+    }
+}
