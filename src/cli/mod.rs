@@ -7,6 +7,7 @@ mod data_folder;
 mod figures;
 mod fit;
 mod input;
+mod labelled;
 mod mistakes;
 mod model;
 mod output;

@@ -1,5 +1,6 @@
 //! `undertone calibrate`: temperature and decision thresholds for a model that is trained already.
 
+use crate::cli::labelled::LabelledArgs;
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::refuse_full;
 use crate::cli::scoring::{self, Answers, CHUNK, SentenceAnswers};
@@ -41,6 +42,8 @@ pub(crate) struct CalibrateArgs {
     /// Only tell what would be written
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    labelled: LabelledArgs,
     /// Where the model runs: `auto` (the first GPU that this build can use, else the CPU), `cpu`, `cuda`, `cuda:N` or `metal`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
@@ -50,7 +53,7 @@ pub(crate) struct CalibrateArgs {
 }
 
 pub(crate) fn run(args: CalibrateArgs) -> anyhow::Result<ExitCode> {
-    let CalibrateArgs { data, model, objective, output, dry_run, device, json } = args;
+    let CalibrateArgs { data, model, objective, output, dry_run, labelled, device, json } = args;
     let folder = optional_folder(model.as_deref())?;
     let target = match (&output, &folder) {
         _ if dry_run => None,
@@ -72,7 +75,7 @@ pub(crate) fn run(args: CalibrateArgs) -> anyhow::Result<ExitCode> {
         .sentence()
         .ok_or_else(|| misuse("the model has no sentence labels; names have no thresholds"))?
         .clone();
-    let (answers, groups) = answered(&engine, &data)?;
+    let (answers, groups) = answered(&engine, &data, &labelled.options())?;
     let mut after = before.clone();
     let cuts = calibration::fit(&mut after, &answers, objective);
     let report = Report::new(&before, &after, &cuts, &answers, &groups, objective);
@@ -92,7 +95,11 @@ pub(crate) fn run(args: CalibrateArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Answers to all sentences of the files that have gold labels.
-fn answered(engine: &Engine, data: &[PathBuf]) -> anyhow::Result<(SentenceAnswers, Groups)> {
+fn answered(
+    engine: &Engine,
+    data: &[PathBuf],
+    options: &LabelledOptions,
+) -> anyhow::Result<(SentenceAnswers, Groups)> {
     let (mut answers, mut groups) = (Answers::default(), Groups::default());
     for path in data {
         let mut take = |chunk: &[GoldSentence]| -> anyhow::Result<()> {
@@ -103,7 +110,7 @@ fn answered(engine: &Engine, data: &[PathBuf]) -> anyhow::Result<(SentenceAnswer
             Ok(())
         };
         let mut chunk = Vec::with_capacity(CHUNK);
-        for labelled in read_labelled(path, LabelledOptions::default())? {
+        for labelled in read_labelled(path, options.clone())? {
             let gold = labelled?.gold(path)?;
             chunk.extend((gold.labels.is_some()).then(|| GoldSentence { entities: None, ..gold }));
             if chunk.len() == CHUNK {

@@ -1,5 +1,6 @@
 //! `undertone evaluate`: score a model against labelled data.
 
+use crate::cli::labelled::LabelledArgs;
 use crate::cli::mistakes::{Mistakes, field_value, record};
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::PendingFile;
@@ -28,7 +29,7 @@ use undertone::report::{Evaluated, TableStyle, html, write_evaluation};
     after_help = "Example:  undertone evaluate datasets/dispatches/test.jsonl\n          undertone evaluate -m models/new --compare models/old --errors errors.jsonl test.jsonl\n\nExit codes: 0 done, 1 failed or a figure is under what --fail-under asks, 2 misuse."
 )]
 pub(crate) struct EvaluateArgs {
-    /// Labelled files, such as articles or sentences (JSONL), or CoNLL columns
+    /// Labelled files, or folders of brat's documents
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
     /// Model: a folder, or `owner/name[@revision]` on the Hugging Face hub, which is fetched once [default: the one inside
@@ -56,6 +57,8 @@ pub(crate) struct EvaluateArgs {
     /// Exit with 1 if a figure is lower than asked, such as `macro_f1=0.8` or `condemnation.recall=0.7`
     #[arg(long, value_name = "METRIC=LEAST,...", value_delimiter = ',')]
     fail_under: Vec<Requirement>,
+    #[command(flatten)]
+    labelled: LabelledArgs,
     /// Where the model runs: `auto` (the first GPU that this build can use, else the CPU), `cpu`, `cuda`, `cuda:N` or `metal`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
@@ -88,6 +91,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         errors,
         report,
         fail_under,
+        labelled,
         device,
         merge,
         markdown,
@@ -106,6 +110,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(exit(Requirement::report_missed(&fail_under, &evaluation)));
     }
+    let labelled = labelled.options();
     let judged = Judged::open(model.as_deref(), device)?;
     let other = compare.map(|model| Judged::open(Some(&model), device)).transpose()?;
     let decisions = [Some(&judged), other.as_ref()].into_iter().flatten().map(|m| m.decisions(thresholds));
@@ -126,6 +131,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
             other: other.as_ref(),
             decisions: &decisions,
             by: &by,
+            labelled: &labelled,
             keep_mistakes: errors.is_some() || page.is_some(),
         };
         let (evaluation, mistakes) = run.evaluate(&mut differing)?;
@@ -271,6 +277,7 @@ struct Run<'a> {
     /// How labels are decided, of this model and then of the other.
     decisions: &'a [Decisions],
     by: &'a [String],
+    labelled: &'a LabelledOptions,
     keep_mistakes: bool,
 }
 
@@ -286,7 +293,7 @@ impl Run<'_> {
             differing: 0,
         };
         let mut chunk: Vec<(usize, GoldSentence)> = Vec::with_capacity(CHUNK);
-        for labelled in read_labelled(self.path, LabelledOptions::default())? {
+        for labelled in read_labelled(self.path, self.labelled.clone())? {
             let labelled = labelled?;
             chunk.push((labelled.line, labelled.gold(self.path)?));
             if chunk.len() == CHUNK {

@@ -5,7 +5,7 @@ use crate::formats::{FormatError, LabelledFormat, read_labelled};
 use reading::{Reading, Tied};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use stratify::{Group, stratify};
 
@@ -30,6 +30,14 @@ pub enum SplitError {
     /// It cannot be read.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// Its records do not stand on lines of their own, so that they cannot be copied.
+    #[error(
+        "{path}: only files with records on lines of their own can be divided\n\nhint: `undertone datasets convert {path} --to sentences -o sentences.jsonl` writes such a file"
+    )]
+    NoLines {
+        /// The file.
+        path: PathBuf,
+    },
     /// A part would be empty.
     #[error(
         "part {part} of {parts} would be empty: {groups} to deal out, counting articles that stay together as one"
@@ -90,6 +98,9 @@ pub struct Part {
 /// If the file cannot be read, something is wrong with a sentence, a date is missing, or a part would be empty.
 pub fn divide(path: &Path, options: &SplitOptions) -> Result<Division, SplitError> {
     let format = LabelledFormat::detect(path)?;
+    if !has_lines(path, format).map_err(|source| FormatError::File { path: path.to_owned(), source })? {
+        return Err(SplitError::NoLines { path: path.to_owned() });
+    }
     let mut reading = Reading::default();
     for labelled in read_labelled(path, format)? {
         let labelled = labelled?;
@@ -138,15 +149,27 @@ impl Division {
         let mut records = self.records.iter().peekable();
         // The part of the record that is being copied; lines that belong to the record to come (`-DOCSTART-`).
         let (mut part, mut heading) = (None, Vec::new());
+        // The names of columns are for every part.
+        let mut header = matches!(self.format, LabelledFormat::Csv | LabelledFormat::Tsv);
+        let is_delimited = header || self.format == LabelledFormat::Conflibert;
         let (mut line, mut number, mut blank_before) = (Vec::new(), 0, true);
         while reader.read_until(b'\n', &mut line).map_err(fail)? > 0 {
             number += 1;
             let blank = line.trim_ascii().is_empty();
+            if header && records.peek().is_none_or(|(start, _)| number < *start) {
+                (0..self.parts.len()).try_for_each(|part| write(part, &line))?;
+                line.clear();
+                continue;
+            }
+            header = false;
             if let Some(&(_, next)) = records.next_if(|(start, _)| *start == number) {
                 write(next, &heading)?;
                 write(next, &line)?;
                 heading.clear();
                 part = Some(next);
+            } else if let Some(part) = part.filter(|_| is_delimited) {
+                // A quoted value goes on over lines.
+                write(part, &line)?;
             } else if self.format == LabelledFormat::Conll {
                 match part {
                     Some(part) if heading.is_empty() && !(blank_before && is_heading(&line)) => {
@@ -160,6 +183,23 @@ impl Division {
         }
         part.map_or(Ok(()), |part| write(part, &heading))
     }
+}
+
+/// Whether the records of a file stand on lines of their own, or on several.
+fn has_lines(path: &Path, format: LabelledFormat) -> std::io::Result<bool> {
+    if format == LabelledFormat::Brat || !path.is_file() {
+        return Ok(false);
+    }
+    if matches!(
+        format,
+        LabelledFormat::Csv | LabelledFormat::Tsv | LabelledFormat::Conflibert | LabelledFormat::Conll
+    ) {
+        return Ok(true);
+    }
+    let first = BufReader::new(File::open(path)?).bytes().find(|byte| {
+        byte.as_ref().is_ok_and(|byte| !byte.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(byte))
+    });
+    Ok(first.transpose()? != Some(b'['))
 }
 
 fn is_heading(line: &[u8]) -> bool {
@@ -253,6 +293,16 @@ mod tests {
     }
 
     #[test]
+    fn every_part_of_a_table_has_its_header_and_quoted_lines_stay_whole() {
+        let rows: String = (0..10).map(|i| format!("\"{i} said:\n\nno, never\",x\n")).collect();
+        let (_, parts) = divided(format!("text,label\n{rows}").as_bytes(), &options(&[0.5, 0.5])).unwrap();
+        for part in &parts {
+            assert!(part.starts_with("text,label\n"));
+            assert_eq!(part.matches(" said:\n\nno, never\",x\n").count(), 5, "{part}");
+        }
+    }
+
+    #[test]
     fn sentences_of_columns_without_documents_are_dealt_out_one_by_one() {
         let content = "\n\na O\n\n\nb O\nc O\n\nd O\n\ne O";
         let (division, parts) = divided(content.as_bytes(), &options(&[0.5, 0.5])).unwrap();
@@ -300,7 +350,8 @@ mod tests {
         let cases = [
             (record(1, "x", ""), &by_date, "data:1: there is no `date`"),
             (record(1, "x", "May 5, 2024"), &by_date, "`date` is \"May 5, 2024\", which is no date"),
-            ("{\n".into(), &options(&[0.5, 0.5]), "data:1: not a labelled sentence"),
+            ("{\n".into(), &options(&[0.5, 0.5]), "data:1: not a JSON record"),
+            (format!("[{}]", record(1, "x", "")), &options(&[0.5, 0.5]), "records on lines of their own"),
             (record(1, "x", ""), &options(&[0.5, 0.5]), "would be empty: 1 to deal out"),
         ];
         for (content, options, expected) in cases {

@@ -14,7 +14,8 @@ pub(super) fn read(
     let mut over = false;
     std::iter::from_fn(move || {
         let mut sentence = Sentence::default();
-        while !over {
+        let mut ends = None;
+        while !over && ends.is_none() {
             let line = match lines.next() {
                 Some(Ok(line)) => line,
                 Some(Err(error)) => {
@@ -28,12 +29,17 @@ pub(super) fn read(
             };
             match line.text.as_deref().map(|text| columns(text).next()) {
                 Ok(None) if sentence.is_empty() => {}
-                Ok(None) => break,
-                Ok(Some("-DOCSTART-")) => articles += 1,
+                Ok(None) => ends = Some(articles),
+                Ok(Some("-DOCSTART-")) => {
+                    // A sentence before it ends there, with a blank line or without.
+                    ends = (!sentence.is_empty()).then_some(articles);
+                    articles += 1;
+                }
                 _ => sentence.push(line),
             }
         }
-        let article = (articles > 0).then(|| document(articles));
+        let number = ends.unwrap_or(articles);
+        let article = (number > 0).then(|| document(number));
         sentence.finish(article).map(Ok)
     })
 }
@@ -241,6 +247,12 @@ mod tests {
         let read: Vec<_> = super::read(lines).map(Result::unwrap).collect();
         let at: Vec<usize> = read[0].sentence.as_ref().unwrap_err().iter().map(|flaw| flaw.line).collect();
         assert_eq!(at, [2, 3]);
+        let lines = ["a O", "-DOCSTART-", "b O", "", "-DOCSTART-", "", "c O"].into_iter().enumerate();
+        let lines = lines.map(|(i, text)| Ok(super::Line { number: i + 1, text: Ok(text.to_owned()) }));
+        let sentences = super::read(lines).map(|labelled| labelled.unwrap().sentence.unwrap());
+        let told: Vec<_> = sentences.map(|gold| (gold.text, gold.article)).collect();
+        let article = |number: usize| Some(format!("document {number}"));
+        assert_eq!(told, [("a".into(), None), ("b".into(), article(1)), ("c".into(), article(2))]);
         let second = read[1].sentence.as_ref().unwrap();
         assert_eq!((read[1].line, second.article.as_deref()), (7, Some("document 1")));
     }

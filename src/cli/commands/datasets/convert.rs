@@ -1,6 +1,7 @@
 //! `undertone datasets convert`: from the format of one tool to that of another.
 
 use crate::cli::commands::read::{OnError, Unit};
+use crate::cli::labelled::{Form, LabelledArgs};
 use crate::cli::output::PendingFile;
 use crate::cli::{described, misuse};
 use anyhow::Context;
@@ -26,101 +27,21 @@ pub(crate) struct ConvertArgs {
     /// Format to write
     #[arg(long, value_enum, value_name = "FORMAT")]
     to: Form,
-    /// Format of the inputs [default: by the name and the first records of each]
-    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
-    from: Option<Form>,
+    #[command(flatten)]
+    labelled: LabelledArgs,
     /// File to write, whole or not at all; for brat a new folder [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What offsets in the inputs count [default: what the format counts: utf16 in doccano, else char]
-    #[arg(long, value_enum, value_name = "UNIT")]
-    offsets: Option<Unit>,
     /// What offsets in the output count [default: what the format counts]
     #[arg(long, value_enum, value_name = "UNIT", hide_possible_values = true)]
     to_offsets: Option<Unit>,
-    /// Field or column of the inputs that holds the text [default: the names of the format]
-    #[arg(long, value_name = "NAME")]
-    text_field: Option<String>,
-    /// Field or column of the inputs that holds the labels [default: the names of the format]
-    #[arg(long, value_name = "NAME")]
-    label_field: Option<String>,
-    /// Names of labels that are written as numbers, in the order of their numbers from 0
-    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
-    label_names: Vec<String>,
-    /// Names of tags that are written as numbers, in the order of their numbers from 0, such as O,B-PER,I-PER
-    #[arg(long, value_name = "TAG,...", value_delimiter = ',')]
-    tag_names: Vec<String>,
-    /// Take every line of a document of brat as a sentence, in place of finding sentences
-    #[arg(long)]
-    lines: bool,
     /// What to do when a record cannot be read: stop, or go on, tell at the end and exit with 1
     #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Fail)]
     on_error: OnError,
 }
 
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-enum Form {
-    /// An article a line (JSONL), with its sentences
-    Articles,
-    /// A sentence a line (JSONL)
-    Sentences,
-    /// A word and its tag a line
-    Conll,
-    /// Records of Hugging Face datasets (JSONL): text and label, or tokens and ner_tags
-    #[value(alias = "hugging-face", alias = "huggingface")]
-    Hf,
-    /// JSONL of doccano
-    Doccano,
-    /// JSONL of Prodigy
-    Prodigy,
-    /// JSON of Label Studio
-    LabelStudio,
-    /// JSONL of spaCy
-    Spacy,
-    /// A folder of brat's texts and marks
-    Brat,
-    /// Tab-separated text and labels without a header, as ConfliBERT reads them
-    Conflibert,
-    /// Comma-separated values under a header
-    Csv,
-    /// Tab-separated values under a header
-    Tsv,
-}
-
-impl From<Form> for LabelledFormat {
-    fn from(form: Form) -> Self {
-        match form {
-            Form::Articles => Self::Articles,
-            Form::Sentences => Self::Sentences,
-            Form::Conll => Self::Conll,
-            Form::Hf => Self::HuggingFace,
-            Form::Doccano => Self::Doccano,
-            Form::Prodigy => Self::Prodigy,
-            Form::LabelStudio => Self::LabelStudio,
-            Form::Spacy => Self::Spacy,
-            Form::Brat => Self::Brat,
-            Form::Conflibert => Self::Conflibert,
-            Form::Csv => Self::Csv,
-            Form::Tsv => Self::Tsv,
-        }
-    }
-}
-
 pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
-    let ConvertArgs {
-        inputs,
-        to,
-        from,
-        output,
-        offsets,
-        to_offsets,
-        text_field,
-        label_field,
-        label_names,
-        tag_names,
-        lines,
-        on_error,
-    } = args;
+    let ConvertArgs { inputs, to, labelled, output, to_offsets, on_error } = args;
     for input in &inputs {
         std::fs::metadata(input).map_err(|e| misuse(format!("{}: {e}", input.display())))?;
     }
@@ -129,15 +50,8 @@ pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
         return Err(misuse(format!("{}: {reason}", pipe.display())));
     }
     let place = Place::open(to, output)?;
-    let options = LabelledOptions {
-        format: from.map(LabelledFormat::from),
-        offsets: offsets.map(Into::into),
-        text_field,
-        label_field,
-        label_names: label_names.clone(),
-        tag_names,
-        lines,
-    };
+    let options = labelled.options();
+    let label_names = options.label_names.clone();
     let reader = Reader { inputs, options, skip: on_error == OnError::Skip };
     // Some formats must know what there is before the first sentence is written.
     let mut contents = Contents::default();

@@ -77,6 +77,7 @@ pub(crate) fn run(args: SplitCommand) -> anyhow::Result<ExitCode> {
         seed,
     };
     let division = divide(&file, &options).map_err(|error| match error {
+        SplitError::NoLines { .. } => misuse(error.to_string()),
         SplitError::EmptyPart { .. } => misuse(format!("{}: {error}", file.display())),
         error => error.into(),
     })?;
