@@ -47,7 +47,7 @@ fn a_leak_fails_the_check_and_is_told_with_both_places() {
     assert!(told.contains("error: almost the same texts in several splits (1)\n"), "{told}");
     assert!(told.contains(&leak), "{told}");
     assert!(told.contains("talks in Geneva"), "{told}");
-    assert!(told.contains(&format!("{}:1: not a labelled sentence", test.display())), "{told}");
+    assert!(told.contains(&format!("{}:1: not a JSON record", test.display())), "{told}");
     assert.stderr(contains("2 errors and 1 warning in 3 sentences of 2 files"));
 }
 
