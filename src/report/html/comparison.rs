@@ -79,6 +79,9 @@ fn named(metric: &str) -> String {
         "entity_f1" => "Entity F1".to_owned(),
         "strict_entity_f1" => "Entity F1, strict".to_owned(),
         "token_accuracy" => "Token accuracy".to_owned(),
-        other => visible(other).replace('_', " "),
+        other => match other.strip_suffix(".f1") {
+            Some(label) => format!("F1 of {}", visible(label)),
+            None => visible(other).replace('_', " "),
+        },
     }
 }
