@@ -81,6 +81,15 @@ pub fn audit(
                     })),
                 }
             }
+            if place.line == 0 {
+                auditor.findings.push(Finding {
+                    kind: FindingKind::NoSentences,
+                    place: Place { line: 1, ..place },
+                    other: None,
+                    similarity: None,
+                    reason: "there is no sentence in the file".into(),
+                });
+            }
         }
     }
     let names: Vec<String> = splits.iter().map(|split| split.name.clone()).collect();
@@ -357,6 +366,14 @@ mod tests {
         let audit = audit(&splits, &LabelledOptions::default(), &AuditOptions::default()).unwrap();
         let reasons: Vec<&str> = audit.findings.iter().map(|finding| &*finding.reason).collect();
         assert_eq!(reasons, ["label `x` has 1 in train; fewer than 50 teach a model little"]);
+    }
+
+    #[test]
+    fn a_file_without_sentences_is_no_clean_one() {
+        assert_eq!(
+            found(&["\n", "{\n"]),
+            [(FindingKind::NoSentences, 0, 1, None), (FindingKind::Malformed, 1, 1, None)]
+        );
     }
 
     #[test]

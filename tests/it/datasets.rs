@@ -90,11 +90,12 @@ fn warnings_fail_a_strict_check_only_and_a_clean_corpus_passes() {
 fn a_file_that_is_not_there_or_a_number_out_of_range_is_misuse() {
     let text = record("A text.", "x", "a");
     let (folder, [file, _]) = files([("a.jsonl", text.clone()), ("b.jsonl", text)]);
-    let cases: [(&str, &[&str], &str); 8] = [
+    let cases: [(&str, &[&str], &str); 9] = [
         ("check", &["nowhere.jsonl"], "nowhere.jsonl: No such file"),
         ("check", &["a.jsonl", "a.jsonl"], "named twice"),
         ("check", &["a.jsonl", "--similarity", "0"], "not above 0"),
         ("stats", &["."], "it is a folder"),
+        ("check", &["/dev/null"], "it is no file"),
         (
             "split",
             &["a.jsonl", "-o", "parts", "--ratio", "0.8,0.1"],

@@ -13,9 +13,10 @@ use undertone::formats::LabelledOptions;
 
 /// Look for what is wrong with a corpus
 ///
-/// Every bad record is told with file and line: what the format does not allow, texts that are empty, entities that are misaligned,
-/// overlap or hold white space at their ends. So are leaks (texts, almost the same texts and articles that are in several splits),
-/// duplicates, equal texts that are labelled differently, labels that are misspelt, too rare to learn, or missing from a split.
+/// Every bad record is told with file and line: what the format does not allow, files and texts that are empty, entities that are
+/// misaligned, overlap or hold white space at their ends. So are leaks (texts, almost the same texts and articles that are in
+/// several splits), duplicates, equal texts that are labelled differently, labels that are misspelt, too rare to learn, or missing
+/// from a split.
 ///
 /// Exits with 1 if there is an error; warnings are what may be meant.
 #[derive(clap::Args)]
@@ -162,6 +163,7 @@ fn told(audit: &Audit, place: Place) -> String {
 
 fn title(kind: FindingKind) -> &'static str {
     match kind {
+        FindingKind::NoSentences => "files without sentences",
         FindingKind::Malformed => "malformed records",
         FindingKind::EmptyText => "empty texts",
         FindingKind::Misaligned => "misaligned entities",
