@@ -109,6 +109,9 @@ fn listed(folder: &Path) -> anyhow::Result<Option<Vec<String>>> {
             path.display()
         ))
     })?;
+    if names.is_empty() {
+        return Err(misuse(format!("{}: it lists no label; remove it, or fill it", path.display())));
+    }
     Ok(Some(names))
 }
 
@@ -141,6 +144,8 @@ mod tests {
         std::fs::remove_file(folder.path().join("train.csv")).unwrap();
         std::fs::write(folder.path().join("labels.json"), "{}").unwrap();
         assert!(error().contains("labels.json: ") && error().contains("a list of labels"), "{}", error());
+        std::fs::write(folder.path().join("labels.json"), "[]").unwrap();
+        assert!(error().contains("labels.json: it lists no label"), "{}", error());
         let nowhere = DataFolder::open(&folder.path().join("nowhere")).unwrap_err().to_string();
         assert!(nowhere.contains("no such folder"), "{nowhere}");
     }

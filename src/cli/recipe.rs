@@ -2,6 +2,7 @@
 
 use crate::cli::misuse;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 use undertone::bundle::{Description, Head, SentenceTask, Storage, TokenTask};
@@ -144,10 +145,25 @@ fn yes() -> bool {
 /// Smallest window: a few pieces between the special tokens.
 const SMALLEST_WINDOW: usize = 8;
 
+/// Where names come from that no settings file has.
+const GATHERED: &str = " (with --data, they are those of the training file or of labels.json)";
+
 impl Recipe {
     /// Checks every setting against its range.
     pub(crate) fn validate(&self) -> anyhow::Result<()> {
         self.training.validate().map_err(|e| misuse(e.to_string()))?;
+        // A bundle has no such names, which must not show first when the trained one is saved.
+        for (setting, names) in [("labels", &self.labels), ("entity_types", &self.entity_types)] {
+            let mut seen = BTreeSet::new();
+            for name in names {
+                if name.trim().is_empty() {
+                    return Err(misuse(format!("`{setting}` has an empty name: \"{name}\"{GATHERED}")));
+                }
+                if !seen.insert(name) {
+                    return Err(misuse(format!("`{setting}` has \"{name}\" twice{GATHERED}")));
+                }
+            }
+        }
         if let (Activation::Softmax, [only]) = (self.activation, &self.labels[..]) {
             return Err(misuse(format!(
                 "`activation` is \"softmax\" and `labels` has only \"{only}\"; it must have two labels or more"
@@ -242,6 +258,9 @@ mod tests {
         }
         for (more, source, name) in [
             ("window = 7", "", "`window` is 7"),
+            ("labels = [\"a\", \"b\", \"a\"]", "", "`labels` has \"a\" twice"),
+            ("labels = [\"a\", \" \"]", "", "`labels` has an empty name"),
+            ("entity_types = [\"PER\", \"PER\"]", "", "`entity_types` has \"PER\" twice"),
             ("activation = \"softmax\"\nlabels = [\"war\"]", "", "only \"war\""),
             ("leave_out = { fold = 2, of = 2 }", "", "`leave_out` has `fold` 2"),
             ("leave_out = { fold = 0, of = 1 }", "", "`of` 1"),

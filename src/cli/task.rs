@@ -122,6 +122,9 @@ pub(crate) fn gather(
             labels.len(),
             labels.join(", ")
         ))),
+        (_, [only]) if activation == Activation::Softmax && listed_labels.is_some() => {
+            Err(misuse(format!("labels.json lists only \"{only}\": there is nothing to tell apart")))
+        }
         (_, [only]) if activation == Activation::Softmax => {
             Err(misuse(format!("every sentence has the label \"{only}\": there is nothing to tell apart")))
         }
@@ -205,6 +208,9 @@ mod tests {
         assert!(error(&three, Some(Task::Ner)).contains("no entities"));
         assert!(error(&named(&["PER"]), Some(Task::Multiclass)).contains("no labels"));
         assert!(error(&labelled(&[&["a"], &["a"]]), None).contains("nothing to tell apart"));
+        let one = ["a".to_owned()];
+        let listed = gather(&three, None, Some(&one)).unwrap_err().to_string();
+        assert!(listed.contains("labels.json lists only \"a\""), "{listed}");
         assert!(error(&labelled(&[&[], &[]]), None).contains("no sentence"));
         assert!(error(&[], None).contains("neither"));
     }

@@ -1,7 +1,7 @@
 use super::coefficients::{cohen_kappa, krippendorff_alpha, masi_distance, nominal_distance};
 use super::matching::{MatchBy, Sides, matched};
 use crate::evaluation::{Counts, EntityCounts, Mention, count_entities};
-use crate::formats::FormatError;
+use crate::formats::{FormatError, LabelledOptions};
 use crate::labels::{GoldEntity, GoldSentence};
 use crate::text::{OffsetUnit, Offsets, Span};
 use crate::tokens::split_words;
@@ -142,13 +142,18 @@ pub struct Both<T> {
     pub b: T,
 }
 
-/// Compares two annotators' files. Both are held, being no more than people can annotate. `by`: how sentences are matched;
-/// `None`: by what they have.
+/// Compares two annotators' files, read as `labelled` says. Both are held, being no more than people can annotate. `by`: how
+/// sentences are matched; `None`: by what they have.
 ///
 /// # Errors
 /// If a file cannot be read, something is wrong with a sentence, or a sentence has no name where it is to be matched by it.
-pub fn agreement(a: &Path, b: &Path, by: Option<MatchBy>) -> Result<Agreement, FormatError> {
-    let Sides { matched_by, pairs, only_a, only_b, different_texts } = matched(a, b, by)?;
+pub fn agreement(
+    a: &Path,
+    b: &Path,
+    labelled: &LabelledOptions,
+    by: Option<MatchBy>,
+) -> Result<Agreement, FormatError> {
+    let Sides { matched_by, pairs, only_a, only_b, different_texts } = matched(a, b, labelled, by)?;
     let mut disagreements = Vec::new();
     for ((line_a, a), (line_b, b)) in &pairs {
         let labels = a.labels.as_ref().zip(b.labels.as_ref()).map(|(a, b)| Both { a: set(a), b: set(b) });
@@ -305,7 +310,7 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             path
         });
-        agreement(&a, &b, by).unwrap()
+        agreement(&a, &b, &LabelledOptions::default(), by).unwrap()
     }
 
     fn sentence(text: &str, labels: &[&str]) -> String {

@@ -1,11 +1,11 @@
 use super::findings::{Finding, FindingKind, Place};
 use super::label_names::{self, Name, Tally};
 use super::near_duplicates::{Shingles, each_near_duplicate, words};
-use crate::formats::{FormatError, LabelledFormat, read_labelled};
+use crate::formats::{FormatError, LabelledFormat, LabelledOptions, read_labelled};
 use crate::labels::{GoldEntity, GoldSentence};
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -49,22 +49,28 @@ pub struct Audit {
     pub findings: Vec<Finding>,
 }
 
-/// Looks through a corpus. The files are read once; of a sentence only hashes are kept, about four bytes a word.
+/// Looks through a corpus, read as `labelled` says. The files are read once; of a sentence only hashes are kept, about four
+/// bytes a word.
 ///
 /// # Errors
 /// If a file cannot be read. What is wrong with a record is a finding.
-pub fn audit(splits: &[Split], options: &AuditOptions) -> Result<Audit, FormatError> {
+pub fn audit(
+    splits: &[Split],
+    labelled: &LabelledOptions,
+    options: &AuditOptions,
+) -> Result<Audit, FormatError> {
     let mut auditor = Auditor { splits: splits.len(), ..Auditor::default() };
     let files: Vec<PathBuf> = splits.iter().flat_map(|split| split.files.clone()).collect();
     for (split, index) in splits.iter().zip(0..) {
         for path in &split.files {
-            let format = LabelledFormat::detect(path)?;
+            let format = labelled.format_of(path)?;
             let mut place = Place { file: auditor.split_of.len() as u32, line: 0, sentence: 0 };
             auditor.split_of.push(index);
-            for labelled in read_labelled(path, format)? {
-                let labelled = labelled?;
-                place.advance(labelled.line);
-                match labelled.sentence {
+            for sentence in read_labelled(path, LabelledOptions { format: Some(format), ..labelled.clone() })?
+            {
+                let sentence = sentence?;
+                place.advance(sentence.line);
+                match sentence.sentence {
                     Ok(sentence) => auditor.note(place, &sentence, format),
                     Err(flaws) => auditor.findings.extend(flaws.into_iter().map(|flaw| Finding {
                         kind: flaw.kind.into(),
@@ -75,6 +81,15 @@ pub fn audit(splits: &[Split], options: &AuditOptions) -> Result<Audit, FormatEr
                     })),
                 }
             }
+            if place.line == 0 {
+                auditor.findings.push(Finding {
+                    kind: FindingKind::NoSentences,
+                    place: Place { line: 1, ..place },
+                    other: None,
+                    similarity: None,
+                    reason: "there is no sentence in the file".into(),
+                });
+            }
         }
     }
     let names: Vec<String> = splits.iter().map(|split| split.name.clone()).collect();
@@ -82,20 +97,24 @@ pub fn audit(splits: &[Split], options: &AuditOptions) -> Result<Audit, FormatEr
     Ok(Audit { files, sentences, findings })
 }
 
-/// The texts at some places, each read again from its file.
+/// The texts at some places, each read again from its file as `labelled` says.
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn texts(files: &[PathBuf], places: &BTreeSet<Place>) -> Result<HashMap<Place, String>, FormatError> {
+pub fn texts(
+    files: &[PathBuf],
+    places: &BTreeSet<Place>,
+    labelled: &LabelledOptions,
+) -> Result<HashMap<Place, String>, FormatError> {
     let mut texts = HashMap::new();
     for (file, path) in (0..).zip(files) {
         let whole_file = Place { file, line: 0, sentence: 0 }..Place { file: file + 1, line: 0, sentence: 0 };
         let Some(last) = places.range(whole_file).next_back() else { continue };
         let mut place = Place { file, line: 0, sentence: 0 };
-        for labelled in read_labelled(path, LabelledFormat::detect(path)?)? {
-            let labelled = labelled?;
-            place.advance(labelled.line);
-            if let Ok(sentence) = labelled.sentence
+        for sentence in read_labelled(path, labelled.clone())? {
+            let sentence = sentence?;
+            place.advance(sentence.line);
+            if let Ok(sentence) = sentence.sentence
                 && places.contains(&place)
             {
                 texts.insert(place, sentence.text);
@@ -127,6 +146,8 @@ struct Auditor {
     /// By sentence that could be read.
     places: Vec<Place>,
     shingles: Shingles,
+    /// Sentences that are phrases.
+    phrases: HashSet<u32>,
     /// The first sentence with the words of a text, by their hash.
     first: HashMap<u64, u32>,
     answers: Vec<Answer>,
@@ -162,6 +183,9 @@ impl Auditor {
             Entry::Vacant(entry) => {
                 entry.insert(number);
                 self.shingles.push(&words);
+                if words.len() < PHRASE {
+                    self.phrases.insert(number);
+                }
             }
             Entry::Occupied(entry) => {
                 // Files of one split follow each other, so the first one is in this split only if all are.
@@ -180,7 +204,8 @@ impl Auditor {
     }
 
     fn note_names(&mut self, place: Place, split: usize, sentence: &GoldSentence) {
-        let labels = sentence.labels.iter().flatten().map(|label| Name::Label(label.clone()));
+        let labels: BTreeSet<&String> = sentence.labels.iter().flatten().collect();
+        let labels = labels.into_iter().map(|label| Name::Label(label.clone()));
         let entities = sentence.entities.iter().flatten().map(|entity| Name::Entity(entity.label.clone()));
         for name in labels.chain(entities) {
             let none = || Tally { counts: vec![0; self.splits], first: place };
@@ -259,7 +284,9 @@ impl Auditor {
             }
         });
         for (text, (leaks, similarity, early)) in nearest {
+            let phrase = [text, early].iter().any(|&text| self.phrases.contains(&(text as u32)));
             let (kind, reason) = match leaks {
+                true if phrase => (FindingKind::PhraseLeak, "almost the same phrase is in another split"),
                 true => (FindingKind::NearLeak, "almost the same text is in another split"),
                 false => (FindingKind::NearDuplicate, "almost the same text is there twice"),
             };
@@ -292,7 +319,8 @@ mod tests {
                 Split { name: i.to_string(), files: vec![path] }
             })
             .collect();
-        let audit = audit(&splits, &AuditOptions { min_count: 0, ..AuditOptions::default() }).unwrap();
+        let options = AuditOptions { min_count: 0, ..AuditOptions::default() };
+        let audit = audit(&splits, &LabelledOptions::default(), &options).unwrap();
         let told = |f: &Finding| (f.kind, f.place.file, f.place.line, f.other.map(|o| o.line));
         audit.findings.iter().map(told).collect()
     }
@@ -319,6 +347,32 @@ mod tests {
                 (FindingKind::PhraseLeak, 1, 2, Some(2)),
                 (FindingKind::Duplicate, 0, 3, Some(1)),
             ]
+        );
+    }
+
+    #[test]
+    fn a_phrase_that_is_almost_in_another_split_is_no_more_an_error_than_one_that_is() {
+        let train = sentence("Police said on Monday night", "x");
+        let test = sentence("Police said on Monday night again", "x");
+        assert_eq!(found(&[&train, &test]), [(FindingKind::PhraseLeak, 1, 1, Some(1))]);
+    }
+
+    #[test]
+    fn a_label_that_a_sentence_has_twice_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        std::fs::write(&path, "{\"text\":\"One.\",\"labels\":[\"x\",\"x\"]}\n").unwrap();
+        let splits = [Split { name: "train".into(), files: vec![path] }];
+        let audit = audit(&splits, &LabelledOptions::default(), &AuditOptions::default()).unwrap();
+        let reasons: Vec<&str> = audit.findings.iter().map(|finding| &*finding.reason).collect();
+        assert_eq!(reasons, ["label `x` has 1 in train; fewer than 50 teach a model little"]);
+    }
+
+    #[test]
+    fn a_file_without_sentences_is_no_clean_one() {
+        assert_eq!(
+            found(&["\n", "{\n"]),
+            [(FindingKind::NoSentences, 0, 1, None), (FindingKind::Malformed, 1, 1, None)]
         );
     }
 
@@ -365,6 +419,9 @@ mod tests {
         std::fs::write(&path, "{\"id\":\"a\",\"sentences\":[{\"text\":\"One.\"},{\"text\":\"Two.\"}]}\n")
             .unwrap();
         let place = Place { file: 0, line: 1, sentence: 2 };
-        assert_eq!(texts(&[path], &BTreeSet::from([place])).unwrap()[&place], "Two.");
+        assert_eq!(
+            texts(&[path], &BTreeSet::from([place]), &LabelledOptions::default()).unwrap()[&place],
+            "Two."
+        );
     }
 }

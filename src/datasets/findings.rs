@@ -42,6 +42,8 @@ pub enum Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
+    /// A file has no sentence in it.
+    NoSentences,
     /// A record is not what its format calls for.
     Malformed,
     /// A sentence has no text.

@@ -1,6 +1,6 @@
 //! Which sentences of two files are the same.
 
-use crate::formats::{FormatError, LabelledFormat, read_labelled};
+use crate::formats::{FormatError, LabelledOptions, read_labelled};
 use crate::labels::GoldSentence;
 use serde::Serialize;
 use serde_json::Value;
@@ -35,8 +35,13 @@ pub(super) struct Sides {
 
 /// Puts two files side by side. Of sentences with the same name, the first goes with the first, and so on. Without `by`, ids are
 /// used if every sentence has one of its own, else articles if every sentence has one, else texts.
-pub(super) fn matched(a: &Path, b: &Path, by: Option<MatchBy>) -> Result<Sides, FormatError> {
-    let sides = [(a, read(a)?), (b, read(b)?)];
+pub(super) fn matched(
+    a: &Path,
+    b: &Path,
+    labelled: &LabelledOptions,
+    by: Option<MatchBy>,
+) -> Result<Sides, FormatError> {
+    let sides = [(a, read(a, labelled)?), (b, read(b, labelled)?)];
     let matched_by = by.unwrap_or_else(|| {
         let has = |by| sides.iter().all(|(_, sentences)| is_named(sentences, by));
         [MatchBy::Id, MatchBy::Article].into_iter().find(|&by| has(by)).unwrap_or(MatchBy::Text)
@@ -55,8 +60,8 @@ pub(super) fn matched(a: &Path, b: &Path, by: Option<MatchBy>) -> Result<Sides, 
     Ok(sides)
 }
 
-fn read(path: &Path) -> Result<Vec<Placed>, FormatError> {
-    let sentences = read_labelled(path, LabelledFormat::detect(path)?)?;
+fn read(path: &Path, options: &LabelledOptions) -> Result<Vec<Placed>, FormatError> {
+    let sentences = read_labelled(path, options.clone())?;
     let placed = sentences.map(|labelled| {
         let labelled = labelled?;
         Ok((labelled.line, labelled.gold(path)?))
@@ -113,7 +118,7 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             path
         });
-        matched(&a, &b, by).map_err(|error| error.to_string())
+        matched(&a, &b, &LabelledOptions::default(), by).map_err(|error| error.to_string())
     }
 
     fn lines(sides: &Sides) -> Vec<(usize, usize)> {

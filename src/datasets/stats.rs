@@ -1,9 +1,9 @@
 use super::audit::Split;
-use crate::formats::{FormatError, LabelledFormat, read_labelled};
+use crate::formats::{FormatError, LabelledFormat, LabelledOptions, read_labelled};
 use crate::labels::GoldSentence;
 use crate::tokens::{Tokenizer, TokenizerError, split_words};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The pieces that a model sees of a sentence.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +67,15 @@ pub struct Overlap {
     pub forms_seen: usize,
 }
 
-/// Counts what is in a split. Of the sentences nothing is kept, of entities each text once.
+/// Counts what is in a split, read as `labelled` says. Of the sentences nothing is kept, of entities each text once.
 ///
 /// # Errors
 /// If a file cannot be read, or the tokenizer fails on a text.
-pub fn stats(split: &Split, window: Option<Window<'_>>) -> Result<Stats, FormatError> {
+pub fn stats(
+    split: &Split,
+    labelled: &LabelledOptions,
+    window: Option<Window<'_>>,
+) -> Result<Stats, FormatError> {
     let mut stats = Stats::default();
     let mut articles = HashSet::new();
     for path in &split.files {
@@ -83,16 +87,20 @@ pub fn stats(split: &Split, window: Option<Window<'_>>) -> Result<Stats, FormatE
                 }),
                 None => Ok(()),
             };
-        for labelled in read_labelled(path, LabelledFormat::detect(path)?)? {
-            let labelled = labelled?;
-            let Ok(sentence) = labelled.sentence else {
+        let format = labelled.format_of(path)?;
+        // Documents of columns have no name but their number in the file.
+        let seed =
+            if format == LabelledFormat::Conll { xxh3_64(path.as_os_str().as_encoded_bytes()) } else { 0 };
+        for read in read_labelled(path, LabelledOptions { format: Some(format), ..labelled.clone() })? {
+            let read = read?;
+            let Ok(sentence) = read.sentence else {
                 stats.bad += 1;
                 continue;
             };
             stats.note(&sentence);
-            articles.extend(sentence.article.map(|article| xxh3_64(article.as_bytes())));
+            articles.extend(sentence.article.map(|article| xxh3_64_with_seed(article.as_bytes(), seed)));
             if window.is_some() {
-                texts.push((labelled.line, sentence.text));
+                texts.push((read.line, sentence.text));
             }
             if texts.len() >= BATCH {
                 count(&mut texts, &mut stats)?;
@@ -243,7 +251,7 @@ mod tests {
 
     fn of(content: &str) -> Stats {
         let (_folder, split) = split(content);
-        stats(&split, None).unwrap()
+        stats(&split, &LabelledOptions::default(), None).unwrap()
     }
 
     #[test]
@@ -256,6 +264,15 @@ mod tests {
         assert_eq!((stats.labelled, stats.without_label, stats.with_entities), (2, 1, 1));
         assert_eq!(stats.labels, BTreeMap::from([("x".into(), 1), ("y".into(), 1)]));
         assert_eq!(stats.pairs, BTreeMap::from([(("x".into(), "y".into()), 1)]));
+    }
+
+    #[test]
+    fn documents_of_two_files_of_columns_are_not_one() {
+        let (_folder, mut split) = split("-DOCSTART- O\n\nLima B-LOC\n");
+        let other = split.files[0].with_file_name("other");
+        std::fs::write(&other, "-DOCSTART- O\n\nOslo B-LOC\n\n-DOCSTART- O\n\nMay B-PER\n").unwrap();
+        split.files.push(other);
+        assert_eq!(stats(&split, &LabelledOptions::default(), None).unwrap().articles, 3);
     }
 
     #[test]
@@ -272,7 +289,8 @@ mod tests {
     fn a_sentence_over_the_window_is_counted() {
         let tokenizer = Tokenizer::parse(&tiny_tokenizer_json().0, None).unwrap();
         let (_folder, split) = split("may O\n\nmay O\nmay O\nmay O\n");
-        let stats = stats(&split, Some(Window { tokenizer: &tokenizer, pieces: 2 })).unwrap();
+        let window = Window { tokenizer: &tokenizer, pieces: 2 };
+        let stats = stats(&split, &LabelledOptions::default(), Some(window)).unwrap();
         assert_eq!((stats.pieces.sum(), stats.pieces.quantile(0.5), stats.over_window), (4, Some(1), 1));
     }
 

@@ -88,12 +88,14 @@ fn warnings_fail_a_strict_check_only_and_a_clean_corpus_passes() {
 
 #[test]
 fn a_file_that_is_not_there_or_a_number_out_of_range_is_misuse() {
-    let (folder, [file]) = files([("a.jsonl", record("A text.", "x", "a"))]);
-    let cases: [(&str, &[&str], &str); 7] = [
+    let text = record("A text.", "x", "a");
+    let (folder, [file, _]) = files([("a.jsonl", text.clone()), ("b.jsonl", text)]);
+    let cases: [(&str, &[&str], &str); 9] = [
         ("check", &["nowhere.jsonl"], "nowhere.jsonl: No such file"),
         ("check", &["a.jsonl", "a.jsonl"], "named twice"),
         ("check", &["a.jsonl", "--similarity", "0"], "not above 0"),
         ("stats", &["."], "it is a folder"),
+        ("check", &["/dev/null"], "it is no file"),
         (
             "split",
             &["a.jsonl", "-o", "parts", "--ratio", "0.8,0.1"],
@@ -101,6 +103,11 @@ fn a_file_that_is_not_there_or_a_number_out_of_range_is_misuse() {
         ),
         ("split", &["a.jsonl", "-o", "parts"], "part 2 of 3 would be empty"),
         ("agreement", &["a.jsonl", "nowhere.jsonl"], "No such file"),
+        (
+            "agreement",
+            &["a.jsonl", "b.jsonl", "--disagreements", "./b.jsonl"],
+            "would replace what is compared",
+        ),
     ];
     for (command, arguments, expected) in cases {
         datasets(command).args(arguments).current_dir(&folder).assert().code(2).stderr(contains(expected));
@@ -246,4 +253,26 @@ fn annotators_who_share_no_sentence_are_not_compared() {
     let (_folder, [a, b]) =
         files([("a.jsonl", record("One.", "x", "a")), ("b.jsonl", record("Two.", "x", "a"))]);
     datasets("agreement").arg(&a).arg(&b).assert().code(2).stderr(contains("no sentence is in both"));
+}
+
+#[test]
+fn files_are_read_as_the_settings_say() {
+    let row = |i: usize| format!("{i},\"Number {i} has words of its own {i} {i}\",{}\n", i % 2);
+    let content = "n,body,class\n".to_owned() + &(0..20).map(row).collect::<String>();
+    let (folder, [file]) = files([("a.csv", content)]);
+    let settings = ["--text-field", "body", "--label-field", "class", "--label-names", "peace,war"];
+    let run = |command: &str, arguments: &[&str]| {
+        let mut run = datasets(command);
+        run.current_dir(&folder).args(arguments).args(settings);
+        run
+    };
+    succeeds(&mut run("check", &["a.csv", "--min-count", "0"]));
+    let stats: Value = serde_json::from_str(&succeeds(&mut run("stats", &["a.csv", "--json"]))).unwrap();
+    assert_eq!(stats["labels"], json!({"peace": 10, "war": 10}));
+    let parts =
+        records(&succeeds(&mut run("split", &["a.csv", "--json", "--ratio", "0.5,0.5", "-o", "parts"])));
+    assert_eq!(parts[0]["labels"], json!({"peace": 5, "war": 5}));
+    let agreement = succeeds(&mut run("agreement", &["a.csv", "./a.csv", "--json"]));
+    assert_eq!(serde_json::from_str::<Value>(&agreement).unwrap()["labels"]["equal"], 20);
+    datasets("check").arg(&file).assert().code(1).stderr(contains("name the column with --text-field"));
 }

@@ -1,7 +1,7 @@
 mod reading;
 mod stratify;
 
-use crate::formats::{FormatError, LabelledFormat, read_labelled};
+use crate::formats::{FormatError, LabelledFormat, LabelledOptions, read_labelled};
 use reading::{Reading, Tied};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -92,20 +92,25 @@ pub struct Part {
     pub dates: Option<(String, String)>,
 }
 
-/// Decides what goes where; an article is never torn. Of the sentences only hashes are kept.
+/// Decides what goes where of a file that is read as `labelled` says; an article is never torn. Of the sentences only hashes
+/// are kept.
 ///
 /// # Errors
 /// If the file cannot be read, something is wrong with a sentence, a date is missing, or a part would be empty.
-pub fn divide(path: &Path, options: &SplitOptions) -> Result<Division, SplitError> {
-    let format = LabelledFormat::detect(path)?;
+pub fn divide(
+    path: &Path,
+    labelled: &LabelledOptions,
+    options: &SplitOptions,
+) -> Result<Division, SplitError> {
+    let format = labelled.format_of(path)?;
     if !has_lines(path, format).map_err(|source| FormatError::File { path: path.to_owned(), source })? {
         return Err(SplitError::NoLines { path: path.to_owned() });
     }
     let mut reading = Reading::default();
-    for labelled in read_labelled(path, format)? {
-        let labelled = labelled?;
-        let line = labelled.line;
-        let sentence = labelled.gold(path)?;
+    for read in read_labelled(path, LabelledOptions { format: Some(format), ..labelled.clone() })? {
+        let read = read?;
+        let line = read.line;
+        let sentence = read.gold(path)?;
         reading.note(line, &sentence, options).map_err(|reason| FormatError::Line {
             path: path.to_owned(),
             line,
@@ -152,10 +157,9 @@ impl Division {
         // The names of columns are for every part.
         let mut header = matches!(self.format, LabelledFormat::Csv | LabelledFormat::Tsv);
         let is_delimited = header || self.format == LabelledFormat::Conflibert;
-        let (mut line, mut number, mut blank_before) = (Vec::new(), 0, true);
+        let (mut line, mut number) = (Vec::new(), 0);
         while reader.read_until(b'\n', &mut line).map_err(fail)? > 0 {
             number += 1;
-            let blank = line.trim_ascii().is_empty();
             if header && records.peek().is_none_or(|(start, _)| number < *start) {
                 (0..self.parts.len()).try_for_each(|part| write(part, &line))?;
                 line.clear();
@@ -172,13 +176,10 @@ impl Division {
                 write(part, &line)?;
             } else if self.format == LabelledFormat::Conll {
                 match part {
-                    Some(part) if heading.is_empty() && !(blank_before && is_heading(&line)) => {
-                        write(part, &line)?
-                    }
+                    Some(part) if heading.is_empty() && !is_heading(&line) => write(part, &line)?,
                     _ => heading.extend_from_slice(&line),
                 }
             }
-            blank_before = blank;
             line.clear();
         }
         part.map_or(Ok(()), |part| write(part, &heading))
@@ -196,14 +197,16 @@ fn has_lines(path: &Path, format: LabelledFormat) -> std::io::Result<bool> {
     ) {
         return Ok(true);
     }
-    let first = BufReader::new(File::open(path)?).bytes().find(|byte| {
-        byte.as_ref().is_ok_and(|byte| !byte.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(byte))
+    // An array begins with a bracket and a record; a line that is a pair of a text and its marks with a bracket and the text.
+    let bytes = BufReader::new(File::open(path)?).bytes().filter(|byte| {
+        byte.as_ref().map_or(true, |byte| !byte.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(byte))
     });
-    Ok(first.transpose()? != Some(b'['))
+    let first = bytes.take(2).collect::<std::io::Result<Vec<u8>>>()?;
+    Ok(!matches!(first[..], [b'[', b'{' | b'[' | b']']))
 }
 
 fn is_heading(line: &[u8]) -> bool {
-    line.trim_ascii_start().starts_with(b"-DOCSTART-")
+    line.split(u8::is_ascii_whitespace).find(|column| !column.is_empty()) == Some(b"-DOCSTART-")
 }
 
 /// Cuts the groups, ordered by their newest article, so that no part has seen what is newer than the next one's oldest group.
@@ -241,7 +244,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
         std::fs::write(&path, content).unwrap();
-        let division = divide(&path, options)?;
+        let division = divide(&path, &LabelledOptions::default(), options)?;
         let mut parts = vec![Vec::new(); options.shares.len()];
         division.copy(&mut parts)?;
         Ok((division, parts.into_iter().map(|part| String::from_utf8(part).unwrap()).collect()))
@@ -290,6 +293,29 @@ mod tests {
             assert_eq!(parts.iter().filter(|part| part.contains(document.trim_end())).count(), 1);
         }
         assert_eq!(parts.iter().map(String::len).sum::<usize>(), content.len());
+    }
+
+    #[test]
+    fn a_heading_without_a_blank_line_before_it_goes_with_its_document() {
+        let document = |i: usize| format!("-DOCSTART- O\nLima{i} B-LOC\n\n-DOCSTART-{i} O\n");
+        let content: String = (0..10).map(document).collect();
+        let (_, parts) = divided(content.as_bytes(), &options(&[0.5, 0.5])).unwrap();
+        for i in 0..10 {
+            assert_eq!(parts.iter().filter(|part| part.contains(&document(i))).count(), 1, "{parts:?}");
+        }
+        assert!(parts.iter().all(|part| part.matches("-DOCSTART- O\n").count() == 5), "{parts:?}");
+    }
+
+    #[test]
+    fn pairs_on_lines_can_be_divided_and_a_label_that_is_there_twice_counts_once() {
+        let pair = |i: usize| format!("[\"Text {i}\", {{\"cats\": {{\"x\": {}}}}}]\n", i % 2);
+        let content: String = (0..10).map(pair).collect();
+        let (division, _) = divided(content.as_bytes(), &options(&[0.5, 0.5])).unwrap();
+        assert_eq!(division.parts[0].sentences, 5);
+        let twice = |i: usize| format!("{{\"text\": \"Text {i}\", \"labels\": [\"x\", \"x\"]}}\n");
+        let content: String = (0..10).map(twice).collect();
+        let (division, _) = divided(content.as_bytes(), &options(&[0.5, 0.5])).unwrap();
+        assert_eq!(division.parts[0].labels["x"], 5);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{Part, SplitOptions};
 use crate::datasets::audit::PHRASE;
 use crate::datasets::near_duplicates::{Shingles, each_near_duplicate, words};
 use crate::labels::GoldSentence;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What is known of a file.
@@ -64,7 +64,8 @@ impl Reading {
         if self.records.last().is_none_or(|(last, _)| *last != line) {
             self.records.push((line, number));
         }
-        let names = sentence.labels.iter().flatten().map(|label| Name::Label(label.clone()));
+        let labels: BTreeSet<&String> = sentence.labels.iter().flatten().collect();
+        let names = labels.into_iter().map(|label| Name::Label(label.clone()));
         let none = sentence.labels.as_ref().filter(|labels| labels.is_empty()).map(|_| Name::NoLabel);
         let entities = sentence.entities.iter().flatten().map(|entity| Name::Entity(entity.label.clone()));
         let article = &mut self.articles[number];

@@ -44,10 +44,7 @@ pub fn read_labelled(
     options: impl Into<LabelledOptions>,
 ) -> Result<LabelledSentences, FormatError> {
     let mut options = options.into();
-    let format = match options.format {
-        Some(format) => format,
-        None => detect::format(path, &options)?,
-    };
+    let format = options.format_of(path)?;
     options.format = Some(format);
     match format {
         LabelledFormat::Articles => Ok(Box::new(articles::read(lines::lines(path)?, options.unit()))),

@@ -95,6 +95,14 @@ pub struct LabelledOptions {
 }
 
 impl LabelledOptions {
+    /// The layout of a file: the one given, else told from the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn format_of(&self, path: &Path) -> Result<LabelledFormat, FormatError> {
+        self.format.map_or_else(|| detect::format(path, self), Ok)
+    }
+
     /// What offsets count.
     pub(super) fn unit(&self) -> OffsetUnit {
         self.offsets.or_else(|| self.format.map(LabelledFormat::offsets)).unwrap_or_default()

@@ -1,6 +1,7 @@
 //! `undertone datasets agreement`: how far two annotators agree.
 
-use super::told::{columns, counted, name, percent, present};
+use super::told::{columns, counted, is_same, name, percent, present};
+use crate::cli::labelled::LabelledArgs;
 use crate::cli::misuse;
 use crate::cli::output::PendingFile;
 use serde_json::json;
@@ -35,6 +36,8 @@ pub(crate) struct AgreementArgs {
     /// One JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    labelled: LabelledArgs,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -58,10 +61,15 @@ impl From<Matching> for MatchBy {
 }
 
 pub(crate) fn run(args: AgreementArgs) -> anyhow::Result<ExitCode> {
-    let AgreementArgs { a, b, match_by, disagreements, json } = args;
+    let AgreementArgs { a, b, match_by, disagreements, json, labelled } = args;
     present([&a, &b])?;
+    if let Some(path) =
+        disagreements.as_deref().filter(|path| [&a, &b].iter().any(|input| is_same(path, input)))
+    {
+        return Err(misuse(format!("`--disagreements {}` would replace what is compared", path.display())));
+    }
     let file = disagreements.as_deref().map(PendingFile::create).transpose()?;
-    let agreement = agreement(&a, &b, match_by.map(MatchBy::from))?;
+    let agreement = agreement(&a, &b, &labelled.options(), match_by.map(MatchBy::from))?;
     if agreement.matched == 0 {
         return Err(misuse(format!(
             "no sentence is in both {} and {}, matched by {}; `--match-by` chooses what they are matched by",

@@ -2,18 +2,21 @@
 
 use super::splits::SplitArgs;
 use super::told::{at, counted, excerpt, name};
+use crate::cli::labelled::LabelledArgs;
 use crate::cli::misuse;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use undertone::datasets::{Audit, AuditOptions, Finding, FindingKind, Place, Severity, audit, texts};
+use undertone::formats::LabelledOptions;
 
 /// Look for what is wrong with a corpus
 ///
-/// Every bad record is told with file and line: what the format does not allow, texts that are empty, entities that are misaligned,
-/// overlap or hold white space at their ends. So are leaks (texts, almost the same texts and articles that are in several splits),
-/// duplicates, equal texts that are labelled differently, labels that are misspelt, too rare to learn, or missing from a split.
+/// Every bad record is told with file and line: what the format does not allow, files and texts that are empty, entities that are
+/// misaligned, overlap or hold white space at their ends. So are leaks (texts, almost the same texts and articles that are in
+/// several splits), duplicates, equal texts that are labelled differently, labels that are misspelt, too rare to learn, or missing
+/// from a split.
 ///
 /// Exits with 1 if there is an error; warnings are what may be meant.
 #[derive(clap::Args)]
@@ -38,6 +41,8 @@ pub(crate) struct CheckArgs {
     /// One JSON object a finding
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    labelled: LabelledArgs,
 }
 
 /// Findings whose texts are held at once.
@@ -46,17 +51,18 @@ const CHUNK: usize = 100_000;
 const EXCERPT: usize = 100;
 
 pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let CheckArgs { splits, similarity, min_count, limit, strict, json } = args;
+    let CheckArgs { splits, similarity, min_count, limit, strict, json, labelled } = args;
     if !(similarity > 0.0 && similarity <= 1.0) {
         return Err(misuse(format!("`--similarity {similarity}` is not above 0 and up to 1")));
     }
     let splits = splits.resolve()?;
-    let audit = audit(&splits, &AuditOptions { similarity, min_count })?;
+    let labelled = labelled.options();
+    let audit = audit(&splits, &labelled, &AuditOptions { similarity, min_count })?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     if json {
-        write_json(&mut out, &audit)?;
+        write_json(&mut out, &audit, &labelled)?;
     } else {
-        write_text(&mut out, &audit, limit)?;
+        write_text(&mut out, &audit, &labelled, limit)?;
     }
     out.flush()?;
     let errors = audit.findings.iter().filter(|f| f.kind.severity() == Severity::Error).count();
@@ -69,9 +75,9 @@ pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn write_json(out: &mut impl Write, audit: &Audit) -> anyhow::Result<()> {
+fn write_json(out: &mut impl Write, audit: &Audit, labelled: &LabelledOptions) -> anyhow::Result<()> {
     for chunk in audit.findings.chunks(CHUNK) {
-        let texts = texts_of(audit, chunk)?;
+        let texts = texts_of(audit, chunk, labelled)?;
         for finding in chunk {
             let mut record = place_record(audit, finding.place, &texts);
             record["kind"] = json!(finding.kind);
@@ -100,10 +106,15 @@ fn place_record(audit: &Audit, place: Place, texts: &HashMap<Place, String>) -> 
     record
 }
 
-fn write_text(out: &mut impl Write, audit: &Audit, limit: usize) -> anyhow::Result<()> {
+fn write_text(
+    out: &mut impl Write,
+    audit: &Audit,
+    labelled: &LabelledOptions,
+    limit: usize,
+) -> anyhow::Result<()> {
     let kinds: Vec<&[Finding]> = audit.findings.chunk_by(|a, b| a.kind == b.kind).collect();
     let shown: Vec<Finding> = kinds.iter().flat_map(|kind| kind.iter().take(limit).cloned()).collect();
-    let texts = texts_of(audit, &shown)?;
+    let texts = texts_of(audit, &shown, labelled)?;
     for kind in kinds {
         let severity = match kind[0].kind.severity() {
             Severity::Error => "error",
@@ -135,10 +146,14 @@ fn write_text(out: &mut impl Write, audit: &Audit, limit: usize) -> anyhow::Resu
 }
 
 /// The texts that findings are about.
-fn texts_of(audit: &Audit, findings: &[Finding]) -> anyhow::Result<HashMap<Place, String>> {
+fn texts_of(
+    audit: &Audit,
+    findings: &[Finding],
+    labelled: &LabelledOptions,
+) -> anyhow::Result<HashMap<Place, String>> {
     let places = findings.iter().flat_map(|finding| [Some(finding.place), finding.other]).flatten();
     let places: BTreeSet<Place> = places.filter(|place| place.sentence > 0).collect();
-    Ok(texts(&audit.files, &places)?)
+    Ok(texts(&audit.files, &places, labelled)?)
 }
 
 fn told(audit: &Audit, place: Place) -> String {
@@ -148,6 +163,7 @@ fn told(audit: &Audit, place: Place) -> String {
 
 fn title(kind: FindingKind) -> &'static str {
     match kind {
+        FindingKind::NoSentences => "files without sentences",
         FindingKind::Malformed => "malformed records",
         FindingKind::EmptyText => "empty texts",
         FindingKind::Misaligned => "misaligned entities",

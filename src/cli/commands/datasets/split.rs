@@ -1,6 +1,7 @@
 //! `undertone datasets split`: divide a labelled file.
 
-use super::told::{self, columns, counted, percent, present};
+use super::told::{self, columns, counted, is_same, percent, present};
+use crate::cli::labelled::LabelledArgs;
 use crate::cli::misuse;
 use crate::cli::output::PendingFile;
 use anyhow::Context;
@@ -21,7 +22,7 @@ use undertone::datasets::{AuditOptions, Division, Part, SplitError, SplitOptions
     after_help = "Example:  undertone datasets split corpus.jsonl --output corpus/\n          undertone datasets split corpus.jsonl --ratio 0.9,0.1 --by-date --output corpus/"
 )]
 pub(crate) struct SplitCommand {
-    /// Labelled file: articles or sentences (JSONL), or CoNLL columns
+    /// Labelled file with records on lines of their own: JSONL, CSV, TSV or CoNLL columns
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Share of the sentences that each part is to have; together 1
@@ -51,11 +52,24 @@ pub(crate) struct SplitCommand {
     /// One JSON object a part
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    labelled: LabelledArgs,
 }
 
 pub(crate) fn run(args: SplitCommand) -> anyhow::Result<ExitCode> {
-    let SplitCommand { file, ratio, names, output, by_date, date_field, similarity, seed, force, json } =
-        args;
+    let SplitCommand {
+        file,
+        ratio,
+        names,
+        output,
+        by_date,
+        date_field,
+        similarity,
+        seed,
+        force,
+        json,
+        labelled,
+    } = args;
     let names = names_of(names, ratio.len())?;
     let sum: f64 = ratio.iter().sum();
     if (sum - 1.0).abs() > 1e-3 || ratio.iter().any(|&share| share.is_nan() || share <= 0.0) {
@@ -76,7 +90,7 @@ pub(crate) fn run(args: SplitCommand) -> anyhow::Result<ExitCode> {
         similarity: (similarity > 0.0).then_some(similarity),
         seed,
     };
-    let division = divide(&file, &options).map_err(|error| match error {
+    let division = divide(&file, &labelled.options(), &options).map_err(|error| match error {
         SplitError::NoLines { .. } => misuse(error.to_string()),
         SplitError::EmptyPart { .. } => misuse(format!("{}: {error}", file.display())),
         error => error.into(),
@@ -124,9 +138,8 @@ fn names_of(names: Vec<String>, parts: usize) -> anyhow::Result<Vec<String>> {
 
 /// Nothing is overwritten unasked, and the input never.
 fn check_free(file: &Path, paths: &[PathBuf], force: bool) -> anyhow::Result<()> {
-    let input = file.canonicalize()?;
     for path in paths {
-        if path.canonicalize().is_ok_and(|path| path == input) {
+        if is_same(path, file) {
             return Err(misuse(format!("{}: a part would replace the file that is divided", path.display())));
         }
         if !force && std::fs::symlink_metadata(path).is_ok() {

@@ -2,6 +2,7 @@
 
 use super::splits::SplitArgs;
 use super::told::{columns, counted, name, percent};
+use crate::cli::labelled::LabelledArgs;
 use crate::cli::model::optional_folder;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -29,11 +30,13 @@ pub(crate) struct StatsArgs {
     /// One JSON object a split
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    labelled: LabelledArgs,
 }
 
 pub(crate) fn run(args: StatsArgs) -> anyhow::Result<ExitCode> {
-    let StatsArgs { splits, model, json } = args;
-    let splits = splits.resolve()?;
+    let StatsArgs { splits, model, json, labelled } = args;
+    let (splits, labelled) = (splits.resolve()?, labelled.options());
     let bundle = match optional_folder(model.as_deref())? {
         Some(folder) => Bundle::open(&folder)?,
         None => Bundle::embedded()?,
@@ -42,7 +45,7 @@ pub(crate) fn run(args: StatsArgs) -> anyhow::Result<ExitCode> {
     let special = tokenizer.prefix().len() + tokenizer.suffix().len();
     let window = Window { tokenizer, pieces: tokens.saturating_sub(special) };
     let counted: Vec<Stats> =
-        splits.iter().map(|split| stats(split, Some(window))).collect::<Result<_, _>>()?;
+        splits.iter().map(|split| stats(split, &labelled, Some(window))).collect::<Result<_, _>>()?;
     let mut out = std::io::stdout().lock();
     if json {
         for (split, stats) in splits.iter().zip(&counted) {

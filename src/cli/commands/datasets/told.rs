@@ -11,11 +11,21 @@ pub(super) fn present<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> anyho
         if found.is_dir() {
             return Err(misuse(format!("{}: it is a folder; name the files in it", path.display())));
         }
+        if !found.is_file() {
+            let reason = "it is no file, and inputs may be read twice; copy it to one";
+            return Err(misuse(format!("{}: {reason}", path.display())));
+        }
         if !seen.insert(path) {
             return Err(misuse(format!("{}: the file is named twice", path.display())));
         }
     }
     Ok(())
+}
+
+/// Whether two names are those of one file that is there.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(one).is_some_and(|one| Some(one) == real(other))
 }
 
 /// The name of a file, which may be no text.
@@ -36,13 +46,16 @@ pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
 /// The beginning of a text on one line, without control characters, so that no text can steer the terminal.
 pub(super) fn excerpt(text: &str, width: usize) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut excerpt: String = words.chars().take(width).map(visible).collect();
+    let mut excerpt = visible(&words.chars().take(width).collect::<String>());
     if words.chars().nth(width).is_some() {
         excerpt.pop();
         excerpt.push('…');
     }
     excerpt
+}
+
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// A share in percent.
@@ -53,7 +66,8 @@ pub(super) fn percent(part: usize, whole: usize) -> String {
     }
 }
 
-/// Rows in columns, the first to the left and the others to the right, two spaces between them.
+/// Rows in columns, the first to the left and the others to the right, two spaces between them; without control characters, as
+/// names of labels come from files.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let mut widths = Vec::new();
     for row in rows {
@@ -67,7 +81,7 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
             0 => format!("{cell:<width$}"),
             _ => format!("{cell:>width$}"),
         });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+        visible(cells.collect::<Vec<_>>().join("  ").trim_end()) + "\n"
     };
     rows.iter().map(line).collect()
 }
@@ -86,5 +100,6 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["a".to_owned(), "10".into()], vec!["long".into(), "1".into()]];
         assert_eq!(columns(&rows), "a     10\nlong   1\n");
+        assert_eq!(columns(&[vec!["a\u{1b}[2J\n".to_owned()]]), "a\u{fffd}[2J\n");
     }
 }
