@@ -5,8 +5,8 @@ use crate::cli::misuse;
 use crate::cli::recipe::Recipe;
 use std::collections::BTreeSet;
 use undertone::datasets::Dataset;
+use undertone::formats::Contents;
 use undertone::head::Activation;
-use undertone::labels::GoldSentence;
 
 /// What is learnt from a folder of labelled files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -65,55 +65,44 @@ pub(crate) fn gather(
     task: Option<Task>,
     listed: Option<&[String]>,
 ) -> anyhow::Result<Heads> {
-    let sentences = || train.iter().flat_map(|dataset| &dataset.sentences);
-    let labelled: Vec<&Vec<String>> = match task {
-        Some(Task::Ner) => Vec::new(),
-        _ => sentences().filter_map(|s| s.labels.as_ref()).collect(),
-    };
-    let types: BTreeSet<&String> = match task {
-        None | Some(Task::Ner) => kinds(sentences()),
+    let contents = Contents::of(train.iter().flat_map(|dataset| &dataset.sentences));
+    let labelled = contents.labelled > 0 && task != Some(Task::Ner);
+    let types = match task {
+        None | Some(Task::Ner) => contents.entity_types.clone(),
         Some(_) => BTreeSet::new(),
     };
     match task {
         Some(Task::Ner) if types.is_empty() => {
             return Err(misuse("the training file has no entities; `--task ner` learns from CoNLL columns"));
         }
-        Some(task) if task != Task::Ner && labelled.is_empty() => {
+        Some(task) if task != Task::Ner && !labelled => {
             return Err(misuse(
                 "the training file has no labels of sentences; its entities are for `--task ner`",
             ));
         }
-        None if labelled.is_empty() && types.is_empty() => {
+        None if !labelled && types.is_empty() => {
             return Err(misuse("the training file has neither labels of sentences nor entities"));
         }
         _ => {}
     }
     let listed_tags = listed.filter(|names| is_tags(names));
     let listed_labels = listed.filter(|_| listed_tags.is_none());
-    let mut labels: Vec<String> = match listed_labels {
-        Some(names) if !labelled.is_empty() => names.to_vec(),
-        _ => labelled
-            .iter()
-            .flat_map(|labels| labels.iter().cloned())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect(),
+    let labels: Vec<String> = match listed_labels {
+        _ if !labelled => Vec::new(),
+        Some(names) => names.to_vec(),
+        None => contents.label_names(),
     };
-    if listed_labels.is_none() && labels.iter().all(|label| label.parse::<u64>().is_ok()) {
-        labels.sort_by_key(|label| label.parse::<u64>().ok());
-    }
     let entity_types: Vec<String> = match listed_tags {
         Some(tags) if !types.is_empty() => {
             let listed: BTreeSet<&str> = tags.iter().filter_map(|tag| Some(tag.split_once('-')?.1)).collect();
             listed.into_iter().map(str::to_owned).collect()
         }
-        _ => types.into_iter().cloned().collect(),
+        _ => types.into_iter().collect(),
     };
-    let single = labelled.iter().all(|labels| labels.len() == 1);
     let activation = match task {
         Some(Task::Multilabel) => Activation::Sigmoid,
         Some(Task::Binary | Task::Multiclass) => Activation::Softmax,
-        None if single && !labels.is_empty() => Activation::Softmax,
+        None if contents.single_label() && !labels.is_empty() => Activation::Softmax,
         None | Some(Task::Ner) => Activation::Sigmoid,
     };
     match (task, &labels[..]) {
@@ -128,21 +117,17 @@ pub(crate) fn gather(
         (_, [only]) if activation == Activation::Softmax => {
             Err(misuse(format!("every sentence has the label \"{only}\": there is nothing to tell apart")))
         }
-        (_, []) if !labelled.is_empty() && entity_types.is_empty() => {
+        (_, []) if labelled && entity_types.is_empty() => {
             Err(misuse("no sentence of the training file has a label"))
         }
         _ => Ok(Heads { labels, activation, entity_types }),
     }
 }
 
-fn kinds<'a>(sentences: impl Iterator<Item = &'a GoldSentence>) -> BTreeSet<&'a String> {
-    sentences.flat_map(|s| s.entities.iter().flatten().map(|entity| &entity.label)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use undertone::labels::GoldEntity;
+    use undertone::labels::{GoldEntity, GoldSentence};
     use undertone::text::Span;
 
     fn dataset(sentences: impl IntoIterator<Item = GoldSentence>) -> Vec<Dataset> {

@@ -21,7 +21,7 @@ pub use split::{Division, Part, SplitError, SplitOptions, divide};
 pub use stats::{Lengths, Overlap, Stats, Window, stats};
 
 use crate::digest;
-use crate::formats::{Contents, FormatError, LabelledOptions, brat_documents, read_labelled};
+use crate::formats::{FormatError, LabelledOptions, brat_documents, read_labelled};
 use crate::labels::GoldSentence;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -35,15 +35,6 @@ pub struct Dataset {
     pub sha256: String,
     /// Its sentences in order.
     pub sentences: Vec<GoldSentence>,
-}
-
-impl Dataset {
-    /// True if every sentence that is annotated for labels has exactly one, and there are several: labels of which one
-    /// holds, as against any number. A file that has none of it is not single-label.
-    pub fn is_single_label(&self) -> bool {
-        let contents = Contents::of(&self.sentences);
-        contents.single_label() && contents.labels.len() > 1
-    }
 }
 
 /// Reads a labelled file, or a folder of brat's documents, in any [format](crate::formats::LabelledFormat), told from its
@@ -99,6 +90,7 @@ fn hash(path: &Path) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::Contents;
 
     #[test]
     fn dispatches_has_the_counts_of_its_card() {
@@ -136,7 +128,7 @@ mod tests {
             let dataset = load(&path).unwrap();
             let labels: Vec<Vec<String>> =
                 dataset.sentences.iter().map(|s| s.labels.clone().unwrap_or_default()).collect();
-            (labels.join(&"|".to_owned()).concat(), dataset.is_single_label())
+            (labels.join(&"|".to_owned()).concat(), Contents::of(&dataset.sentences).single_label())
         };
         assert_eq!(read("a.tsv", "They met.\t0\nNo one.\t1\n"), ("0|1".into(), true));
         assert_eq!(read("b.tsv", "They met.\t1010\nNo one.\t0000\nAll.\t0001\n"), ("02||3".into(), false));
@@ -146,7 +138,7 @@ mod tests {
             read("e.jsonl", "{\"sentence\":\"a\",\"label\":1}\n{\"sentence\":\"b\",\"label\":0}"),
             ("1|0".into(), true)
         );
-        assert_eq!(read("f.jsonl", "{\"text\":\"a\",\"label\":\"x\"}"), ("x".into(), false));
+        assert_eq!(read("f.jsonl", "{\"text\":\"a\",\"label\":[]}"), ("".into(), false));
     }
 
     #[test]
