@@ -1,11 +1,10 @@
-use super::delimited::{by_number, cells, io_error, rows};
+use super::delimited::{Quotes, by_number, cells, io_error, quotes, rows};
 use super::write::{LabelledWriter, Losses, Writing};
 use super::{Flaw, Labelled, LabelledOptions, LabelledSentences, Loss};
 use crate::formats::FormatError;
 use crate::labels::GoldSentence;
 use csv::{QuoteStyle, StringRecord, WriterBuilder};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Result as IoResult, Write};
+use std::io::{Result as IoResult, Write};
 use std::path::Path;
 
 /// [`LabelledFormat::Conflibert`](super::LabelledFormat::Conflibert)
@@ -22,29 +21,8 @@ pub(super) fn read(path: &Path, options: LabelledOptions) -> Result<LabelledSent
 /// True if every quotation mark that opens a cell has one that closes it. A file without quoting may have sentences that
 /// begin with one.
 fn is_quoted(path: &Path) -> Result<bool, FormatError> {
-    enum At {
-        Start,
-        Bare,
-        Quoted,
-        Closed,
-    }
-    let fail = |source| FormatError::File { path: path.to_owned(), source };
-    let mut at = At::Start;
-    let mut reader = BufReader::new(File::open(path).map_err(fail)?);
-    if reader.fill_buf().map_err(fail)?.starts_with(b"\xef\xbb\xbf") {
-        reader.consume(3);
-    }
-    for byte in reader.bytes() {
-        at = match (at, byte.map_err(fail)?) {
-            (At::Start, b'"') | (At::Closed, b'"') => At::Quoted,
-            (At::Quoted, b'"') => At::Closed,
-            (At::Quoted, _) => At::Quoted,
-            (_, b'\t' | b'\n' | b'\r') => At::Start,
-            (At::Closed, _) => return Ok(false),
-            (At::Start | At::Bare, _) => At::Bare,
-        };
-    }
-    Ok(!matches!(at, At::Quoted))
+    let Quotes { unclosed, loose } = quotes(path, b'\t')?;
+    Ok(unclosed.is_none() && !loose)
 }
 
 /// Labels in one cell, bit after bit, if every row has as many of them, and at least two: one bit is a label by itself.

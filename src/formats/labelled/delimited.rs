@@ -1,4 +1,5 @@
 use super::lines::not_utf8;
+use super::record::two_of_labels;
 use super::sentences::LABELS;
 use super::write::{LabelledWriter, Losses, Writing};
 use super::{Flaw, Labelled, LabelledOptions, LabelledSentences, Loss};
@@ -7,7 +8,7 @@ use crate::labels::GoldSentence;
 use csv::{ByteRecord, QuoteStyle, ReaderBuilder, StringRecord, WriterBuilder};
 use serde_json::{Map, Value};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Result as IoResult, Write};
+use std::io::{BufRead, BufReader, Read, Result as IoResult, Write};
 use std::path::Path;
 
 /// What joins the labels of a cell.
@@ -31,8 +32,11 @@ pub(super) fn rows(path: &Path, delimiter: u8, quotes: bool) -> Result<Rows, For
         .has_headers(false)
         .from_reader(reader);
     let path = path.to_owned();
-    let mut first = true;
+    let (mut first, mut over) = (true, false);
     Ok(Box::new(std::iter::from_fn(move || {
+        if over {
+            return None;
+        }
         let mut row = ByteRecord::new();
         match reader.read_byte_record(&mut row) {
             Ok(false) => None,
@@ -41,9 +45,56 @@ pub(super) fn rows(path: &Path, delimiter: u8, quotes: bool) -> Result<Rows, For
                 first = false;
                 Some(Ok((line, row)))
             }
-            Err(error) => Some(Err(FormatError::File { path: path.clone(), source: io_error(error) })),
+            Err(error) => {
+                over = true;
+                Some(Err(FormatError::File { path: path.clone(), source: io_error(error) }))
+            }
         }
     })))
+}
+
+/// How a file quotes its cells.
+pub(super) struct Quotes {
+    /// Line of the quotation mark that opens a cell and is never closed: all that follows is in that cell.
+    pub(super) unclosed: Option<usize>,
+    /// True if something stands between a quotation mark that closes and the end of its cell.
+    pub(super) loose: bool,
+}
+
+/// Looks through the quotation marks of a file.
+pub(super) fn quotes(path: &Path, delimiter: u8) -> Result<Quotes, FormatError> {
+    enum At {
+        Start,
+        Bare,
+        Quoted,
+        Closed,
+    }
+    let fail = |source| FormatError::File { path: path.to_owned(), source };
+    let mut reader = BufReader::new(File::open(path).map_err(fail)?);
+    if reader.fill_buf().map_err(fail)?.starts_with(b"\xef\xbb\xbf") {
+        reader.consume(3);
+    }
+    let (mut at, mut line, mut opened, mut loose) = (At::Start, 1, 1, false);
+    for byte in reader.bytes() {
+        let byte = byte.map_err(fail)?;
+        at = match at {
+            At::Start if byte == b'"' => {
+                opened = line;
+                At::Quoted
+            }
+            At::Closed if byte == b'"' => At::Quoted,
+            At::Quoted if byte == b'"' => At::Closed,
+            At::Quoted => At::Quoted,
+            _ if byte == delimiter || matches!(byte, b'\n' | b'\r') => At::Start,
+            At::Closed => {
+                loose = true;
+                At::Bare
+            }
+            At::Start | At::Bare => At::Bare,
+        };
+        line += usize::from(byte == b'\n');
+    }
+    Ok(Quotes { unclosed: matches!(at, At::Quoted).then_some(opened), loose })
 }
 
 /// The cells of a row as text.
@@ -82,21 +133,32 @@ struct Header {
 impl Header {
     fn new(path: &Path, row: &StringRecord, options: &LabelledOptions) -> Result<Self, FormatError> {
         let names: Vec<String> = row.iter().map(str::to_owned).collect();
+        let fail = |reason| FormatError::Line { path: path.to_owned(), line: 1, reason };
+        let repeated = |&(i, name): &(usize, &String)| !name.is_empty() && names[..i].contains(name);
+        if let Some((_, name)) = names.iter().enumerate().find(repeated) {
+            return Err(fail(format!("two columns are called `{name}`")));
+        }
         let find = |asked: &Option<String>, known: &[&str], flag: &str| {
             let known = asked.as_deref().map_or_else(|| known.to_vec(), |asked| vec![asked]);
-            let place = names.iter().position(|name| known.contains(&name.as_str()));
-            place.ok_or_else(|| FormatError::Line {
-                path: path.to_owned(),
-                line: 1,
-                reason: format!(
+            let there = known.iter().filter_map(|known| names.iter().position(|name| name == known));
+            let there: Vec<usize> = there.collect();
+            if there.is_empty() {
+                return Err(fail(format!(
                     "no column `{}` among {}; name the column with {flag}",
                     known.join("`, `"),
                     names.join(", ")
-                ),
-            })
+                )));
+            }
+            Ok(there)
         };
-        let text = find(&options.text_field, &["text", "sentence", "sentence1"], "--text-field")?;
-        let labels = find(&options.label_field, &LABELS, "--label-field")?;
+        let text = find(&options.text_field, &["text", "sentence", "sentence1"], "--text-field")?[0];
+        let labels = match find(&options.label_field, &LABELS, "--label-field")?[..] {
+            [first, second, ..] => {
+                let (first, second) = (&names[first], &names[second]);
+                return Err(fail(two_of_labels(first, second)));
+            }
+            ref one => one[0],
+        };
         let article = names.iter().position(|name| name == "article");
         Ok(Self { names, text, labels, article })
     }
@@ -108,7 +170,9 @@ pub(super) fn read(
     options: LabelledOptions,
     delimiter: u8,
 ) -> Result<LabelledSentences, FormatError> {
-    let mut rows = rows(path, delimiter, delimiter == b',')?;
+    let quoted = delimiter == b',';
+    let unclosed = if quoted { quotes(path, delimiter)?.unclosed } else { None };
+    let mut rows = rows(path, delimiter, quoted)?;
     let Some(first) = rows.next().transpose()? else { return Ok(Box::new(std::iter::empty())) };
     let row = cells(first.0, first.1).map_err(|flaw| FormatError::Line {
         path: path.to_owned(),
@@ -116,10 +180,21 @@ pub(super) fn read(
         reason: flaw.reason,
     })?;
     let header = Header::new(path, &row, &options)?;
-    Ok(Box::new(rows.map(move |row| {
-        let (line, row) = row?;
-        let sentence = cells(line, row).and_then(|row| sentence(line, &row, &header, &options));
-        Ok(Labelled { line, sentence: sentence.map_err(Vec::from) })
+    let mut rows = rows.peekable();
+    Ok(Box::new(std::iter::from_fn(move || {
+        let (line, row) = match rows.next()? {
+            Ok(row) => row,
+            Err(error) => return Some(Err(error)),
+        };
+        let sentence = match unclosed.filter(|_| rows.peek().is_none()) {
+            Some(opened) => {
+                let reason =
+                    "a quotation mark opens a cell here and is never closed: the rest of the file is in it";
+                Err(Flaw::malformed(opened, reason))
+            }
+            None => cells(line, row).and_then(|row| sentence(line, &row, &header, &options)),
+        };
+        Some(Ok(Labelled { line, sentence: sentence.map_err(Vec::from) }))
     })))
 }
 
@@ -145,8 +220,12 @@ fn sentence(
     let article = header.article.map(|place| row[place].to_owned()).filter(|article| !article.is_empty());
     let known = [Some(header.text), Some(header.labels), header.article];
     let other = (0..row.len()).filter(|&place| !known.contains(&Some(place)) && !row[place].is_empty());
-    let fields = other.map(|place| (header.names[place].clone(), Value::String(row[place].to_owned())));
-    let fields: Map<String, Value> = fields.collect();
+    let mut fields = Map::new();
+    for place in other {
+        if fields.insert(header.names[place].clone(), row[place].into()).is_some() {
+            return Err(Flaw::malformed(line, "two cells stand in columns without a name"));
+        }
+    }
     Ok(GoldSentence { article, text, labels, fields, ..GoldSentence::default() })
 }
 
@@ -290,5 +369,29 @@ mod tests {
             ..LabelledFormat::Csv.into()
         };
         assert_eq!(testing::read(options, "class,body\nx,a\n").unwrap()[0].labels, Some(vec!["x".into()]));
+    }
+
+    #[test]
+    fn what_the_header_leaves_open_is_told() {
+        for (content, expected) in [
+            ("text,stance,label\na,x,y\n", "data:1: `stance` and `label` both name labels"),
+            ("text,label,a,a\na,x,1,2\n", "data:1: two columns are called `a`"),
+            ("text,label,,\na,x,,\nb,x,1,2\n", "data:3: two cells stand in columns without a name"),
+        ] {
+            let error = testing::read(LabelledFormat::Csv, content).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let gold = testing::read(LabelledFormat::Csv, "sentence,text,label\na,b,x\n").unwrap();
+        assert_eq!(gold[0].text, "b");
+    }
+
+    #[test]
+    fn a_cell_that_is_never_closed_does_not_swallow_the_rows_behind_it() {
+        let error = testing::read(LabelledFormat::Csv, "text,label\na,x\nb,\"x\nc,y\n").unwrap_err();
+        assert!(error.contains("data:3: a quotation mark opens a cell here and is never closed"), "{error}");
+        let gold = testing::read(LabelledFormat::Csv, "text,label\n\"a \"\"b\"\"\nc\",x\nd \"e,y\n").unwrap();
+        assert_eq!(gold.len(), 2);
+        let gold = testing::read(LabelledFormat::Tsv, "text\tlabel\n\"a\tx\nb\ty\n").unwrap();
+        assert_eq!(gold.len(), 2);
     }
 }

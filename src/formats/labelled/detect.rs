@@ -5,11 +5,13 @@ use super::json::{self, Entry};
 use super::{LabelledFormat, LabelledOptions, sentences};
 use crate::formats::FormatError;
 use serde_json::{Map, Value};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 /// Records that are looked at: the first may be without annotations.
 const RECORDS: usize = 100;
+/// Bytes that are looked at line by line: a whole export may stand in one line.
+const BYTES: u64 = 1 << 20;
 
 /// The format of a file or folder.
 pub(super) fn format(path: &Path, options: &LabelledOptions) -> Result<LabelledFormat, FormatError> {
@@ -37,22 +39,23 @@ pub(super) fn format(path: &Path, options: &LabelledOptions) -> Result<LabelledF
                 column == text || options.text_field.is_none() && matches!(column, "sentence" | "sentence1");
             answers |= labels.map_or(sentences::LABELS.contains(&column), |labels| column == labels);
         }
-        texts && answers
+        (texts, answers)
     };
-    Ok(if end == "csv" || header(',') {
+    Ok(if end == "csv" || header(',') == (true, true) {
         LabelledFormat::Csv
-    } else if header('\t') {
+    } else if header('\t') == (true, true) {
         LabelledFormat::Tsv
     } else if are_conflibert(&lines) {
-        LabelledFormat::Conflibert
+        // Half a header is no sentence: the reader of headers tells which column to name.
+        if header('\t') == (false, false) { LabelledFormat::Conflibert } else { LabelledFormat::Tsv }
     } else {
         LabelledFormat::Conll
     })
 }
 
-/// The beginnings of the first lines, the last of which may be cut.
+/// The first lines; of a longer one that is the first, its beginning.
 fn first_lines(path: &Path) -> std::io::Result<Vec<String>> {
-    let mut reader = BufReader::new(std::fs::File::open(path)?);
+    let mut reader = BufReader::new(std::fs::File::open(path)?).take(BYTES);
     let mut lines = Vec::new();
     while lines.len() < RECORDS {
         let mut line = Vec::new();
@@ -62,6 +65,9 @@ fn first_lines(path: &Path) -> std::io::Result<Vec<String>> {
         let line = String::from_utf8_lossy(&line).into_owned();
         let line = if lines.is_empty() { line.trim_start_matches('\u{feff}').to_owned() } else { line };
         lines.push(line);
+    }
+    if reader.limit() == 0 && lines.len() > 1 {
+        lines.pop();
     }
     Ok(lines)
 }
@@ -207,12 +213,26 @@ mod tests {
             ("data.tsv", "They met.\t0\nNo one came.\t1\n", Conflibert),
             ("data", "\"They met.\"\t0\t1\nNo one came.\t1\t0\n", Conflibert),
             ("data.tsv", "label\ttext\nx\ta b\n", Tsv),
+            ("data.tsv", "headline\tstance\nThey met.\tx\n", Tsv),
+            ("data.tsv", "text\tO\nNew York\tB-LOC\n", Conll),
             ("data.csv", "a;b\n", Csv),
             ("data", "\"id\",\"text\",\"label\"\n1,a,x\n", Csv),
             ("data.tsv", "", Conll),
         ];
         for (name, content, format) in files {
             assert_eq!(detect(name, content), format, "{content}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_not_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let long = "a".repeat(super::BYTES as usize);
+        for (content, first) in [(format!("{long}b\n"), long.len()), (format!("x\n{long}"), 2)] {
+            std::fs::write(&path, content).unwrap();
+            let lines: Vec<usize> = super::first_lines(&path).unwrap().iter().map(String::len).collect();
+            assert_eq!(lines, [first]);
         }
     }
 

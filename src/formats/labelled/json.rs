@@ -1,6 +1,7 @@
 //! JSON records, a line each or in one array that is read element by element.
 
 use super::lines::{Line, lines};
+use super::unique::Unique;
 use super::{Flaw, Labelled, LabelledSentences};
 use crate::formats::FormatError;
 use crate::labels::GoldSentence;
@@ -30,7 +31,7 @@ pub(super) fn entries(path: &Path) -> Result<Entries, FormatError> {
         Ok(Line { number: line, text: Err(flaw) }) => Some(Ok(Entry { line, value: Err(flaw) })),
         Ok(Line { text: Ok(text), .. }) if text.trim().is_empty() => None,
         Ok(Line { number: line, text: Ok(text) }) => {
-            let value = serde_json::from_str(&text);
+            let value = serde_json::from_str(&text).map(|Unique(value)| value);
             let value = value.map_err(|e| Flaw::malformed(line, format!("not a JSON record: {e}")));
             Some(Ok(Entry { line, value }))
         }
@@ -105,13 +106,18 @@ impl Array {
             return Err(broken(self.line, "the array goes on without a comma, or is cut off".into()));
         }
         if next == Some(b']') {
-            return Ok(None);
+            self.reader.consume(1);
+            if self.peek().map_err(fail)?.is_none() {
+                return Ok(None);
+            }
+            let reason = "the array has ended and something stands behind it; give a file one array, or a record a line";
+            return Err(broken(self.line, reason.into()));
         }
         self.begun = true;
         let line = self.line;
         let counting = Counting { reader: &mut self.reader, lines: &mut self.line };
-        match Value::deserialize(&mut Deserializer::from_reader(counting)) {
-            Ok(value) => Ok(Some(Entry { line, value: Ok(value) })),
+        match Unique::deserialize(&mut Deserializer::from_reader(counting)) {
+            Ok(Unique(value)) => Ok(Some(Entry { line, value: Ok(value) })),
             Err(error) => {
                 // serde's own place counts from the start of the element.
                 let reason = error.to_string();
@@ -185,6 +191,25 @@ mod tests {
         assert!(
             cut[1].as_ref().unwrap_err().contains("data:1: the array goes on without a comma, or is cut off")
         );
+    }
+
+    #[test]
+    fn what_stands_behind_an_array_is_not_passed_over() {
+        let read = read("[{\"a\":1}]\n[{\"b\":2}]\n");
+        assert!(read[0].is_ok() && read.len() == 2);
+        let error = read[1].as_ref().unwrap_err();
+        assert!(error.contains("data:2: the array has ended and something stands behind it"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_in_a_record_is_told() {
+        for (content, line) in [
+            ("{\"label\":\"x\",\"label\":\"y\"}\n", ""),
+            ("[\n{\"label\":\"x\",\"label\":\"y\"}]", "data:2: "),
+        ] {
+            let error = read(content).remove(0).unwrap_err();
+            assert!(error.contains("`label` stands twice") && error.contains(line), "{error}");
+        }
     }
 
     #[test]

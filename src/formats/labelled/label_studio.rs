@@ -53,15 +53,22 @@ struct Asked {
     entities: bool,
 }
 
+impl Asked {
+    /// Both, if no task of the file tells.
+    fn or_both(self) -> Self {
+        if self.labels || self.entities { self } else { Self { labels: true, entities: true } }
+    }
+}
+
 /// [`LabelledFormat::LabelStudio`](super::LabelledFormat::LabelStudio)
 pub(super) fn read(path: &Path, options: LabelledOptions) -> Result<LabelledSentences, FormatError> {
     let asked = asked(path, &options)?;
     json::sentences(path, move |line, value| {
         let record = Record::new(line, value, &options)?;
         if record.get("data").is_some() {
-            task(record, &options, asked).map(Some)
+            task(record, &options, asked.or_both()).map(Some)
         } else {
-            small_task(record, &options).map(Some)
+            small_task(record, &options, asked).map(Some)
         }
     })
 }
@@ -71,15 +78,18 @@ fn asked(path: &Path, options: &LabelledOptions) -> Result<Asked, FormatError> {
     for entry in json::entries(path)? {
         let Entry { value: Ok(value), line } = entry? else { continue };
         let Ok(mut record) = Record::new(line, value, options) else { continue };
-        let Ok(Some(annotation)) = annotation(&mut record) else { continue };
-        asked.labels |= annotation.result.iter().any(|region| is_choice(region, options));
-        asked.entities |= annotation.result.iter().any(is_entity);
+        if record.get("data").is_none() {
+            let Ok((labels, marks)) = answers(&mut record, options) else { continue };
+            asked.labels |= labels.is_some();
+            asked.entities |= marks.is_some();
+        } else {
+            let Ok(Some(annotation)) = annotation(&mut record) else { continue };
+            asked.labels |= annotation.result.iter().any(|region| is_choice(region, options));
+            asked.entities |= annotation.result.iter().any(is_entity);
+        }
         if asked.labels && asked.entities {
             break;
         }
-    }
-    if !asked.labels && !asked.entities {
-        asked = Asked { labels: true, entities: true };
     }
     Ok(asked)
 }
@@ -92,7 +102,10 @@ fn annotation(record: &mut Record<'_>) -> Result<Option<Annotation>, Flaw> {
 }
 
 fn is_choice(region: &Region, options: &LabelledOptions) -> bool {
-    region.kind == "choices" && options.label_field.as_ref().is_none_or(|field| *field == region.from_name)
+    // A choice that lies somewhere in the text is one about that place.
+    region.kind == "choices"
+        && region.value.get("start").is_none()
+        && options.label_field.as_ref().is_none_or(|field| *field == region.from_name)
 }
 
 fn is_entity(region: &Region) -> bool {
@@ -134,8 +147,33 @@ fn task(mut task: Record<'_>, options: &LabelledOptions, asked: Asked) -> Result
     })
 }
 
-/// A task of the JSON-MIN export: its data and its answers side by side, by the names of the controls.
-fn small_task(mut record: Record<'_>, options: &LabelledOptions) -> Result<GoldSentence, Vec<Flaw>> {
+/// A task of the JSON-MIN export: its data and its answers side by side, by the names of the controls. A control that was
+/// left empty is not there.
+fn small_task(
+    mut record: Record<'_>,
+    options: &LabelledOptions,
+    asked: Asked,
+) -> Result<GoldSentence, Vec<Flaw>> {
+    let text = record.text(&["text"])?;
+    let article = record.article()?;
+    let (mut labels, marks) = answers(&mut record, options)?;
+    let mut entities = marks.map(|marks| spans(record.line, &text, options.unit(), marks)).transpose()?;
+    if labels.is_none() && entities.is_none() {
+        labels = asked.labels.then(Vec::new);
+        entities = asked.entities.then(Vec::new);
+    }
+    if labels.is_none() && entities.is_none() {
+        let reason = "the task has no `data`, and none of `label`, `labels`, `stance` and `sentiment`; name the control with --label-field";
+        return Err(record.malformed(reason).into());
+    }
+    Ok(GoldSentence { article, text, words: None, labels, entities, fields: record.fields() })
+}
+
+/// Labels, and marks of entities.
+type Answers = (Option<Vec<String>>, Option<Vec<Mark>>);
+
+/// What a task of the JSON-MIN export answers.
+fn answers(record: &mut Record<'_>, options: &LabelledOptions) -> Result<Answers, Flaw> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected choices or labelled regions")]
     enum Answer {
@@ -143,8 +181,6 @@ fn small_task(mut record: Record<'_>, options: &LabelledOptions) -> Result<GoldS
         Several { choices: OneOrMany },
         One(OneOrMany),
     }
-    let text = record.text(&["text"])?;
-    let article = record.article()?;
     let names = options.label_field.as_deref().into_iter().chain(["label", "labels", "stance", "sentiment"]);
     let (mut labels, mut marks): (Option<Vec<String>>, Option<Vec<Mark>>) = (None, None);
     for name in names {
@@ -163,12 +199,7 @@ fn small_task(mut record: Record<'_>, options: &LabelledOptions) -> Result<GoldS
         let chosen = chosen.named(&options.label_names).map_err(|reason| record.malformed(reason))?;
         labels.get_or_insert_default().extend(chosen.unwrap_or_default());
     }
-    let entities = marks.map(|marks| spans(record.line, &text, options.unit(), marks)).transpose()?;
-    if labels.is_none() && entities.is_none() {
-        let reason = "the task has no `data`, and none of `label`, `labels`, `stance` and `sentiment`; name the control with --label-field";
-        return Err(record.malformed(reason).into());
-    }
-    Ok(GoldSentence { article, text, words: None, labels, entities, fields: record.fields() })
+    Ok((labels, marks))
 }
 
 /// The marks of a region, one a label.
@@ -288,6 +319,22 @@ mod tests {
         let labels = |i: usize| gold[i].labels.as_ref().map(Vec::len);
         assert_eq!((labels(0), labels(1), labels(2)), (None, Some(1), Some(2)));
         assert!(read(r#"[{"id":1,"text":"a"}]"#).unwrap_err().contains("--label-field"));
+    }
+
+    #[test]
+    fn a_task_of_the_small_export_without_a_region_has_none() {
+        let export = r#"[{"id":1,"text":"To Lima","label":[{"start":3,"end":7,"text":"Lima","labels":["LOC"]}],"annotation_id":4},
+            {"id":2,"text":"a","annotation_id":5}]"#;
+        let gold = read(export).unwrap();
+        assert_eq!((gold[1].labels.clone(), gold[1].entities.clone()), (None, Some(vec![])));
+    }
+
+    #[test]
+    fn a_choice_about_a_region_is_no_label_of_the_text() {
+        let about = r#"{"value": {"start": 5, "end": 9, "text": "Lima", "choices": ["sure"]}, "id": "x1", "from_name": "sure", "to_name": "text", "type": "choices"},
+           {"from_id""#;
+        let gold = read(&EXPORT.replace("{\"from_id\"", about)).unwrap();
+        assert_eq!(gold[0].labels, Some(vec!["hope".into()]));
     }
 
     #[test]

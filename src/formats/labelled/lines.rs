@@ -19,14 +19,21 @@ pub(super) fn lines(
     let fail = |source| FormatError::File { path: path.to_owned(), source };
     let mut reader = BufReader::new(std::fs::File::open(path).map_err(fail)?);
     let path = path.to_owned();
-    let mut number = 0;
+    let (mut number, mut over) = (0, false);
     Ok(std::iter::from_fn(move || {
+        // A file that cannot be read now could be asked for ever.
+        if over {
+            return None;
+        }
         let mut bytes = Vec::new();
         number += 1;
         match reader.read_until(b'\n', &mut bytes) {
             Ok(0) => None,
             Ok(_) => Some(Ok(Line { number, text: text_line(number, bytes) })),
-            Err(source) => Some(Err(FormatError::File { path: path.clone(), source })),
+            Err(source) => {
+                over = true;
+                Some(Err(FormatError::File { path: path.clone(), source }))
+            }
         }
     }))
 }
@@ -61,4 +68,15 @@ pub(super) fn records(
         Ok(Line { text: Ok(text), .. }) if text.trim().is_empty() => Vec::new(),
         Ok(Line { number, text: Ok(text) }) => parse(number, &text).into_iter().map(Ok).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(unix)]
+    fn a_file_that_cannot_be_read_ends_with_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let read: Vec<bool> = super::lines(folder.path()).unwrap().take(3).map(|line| line.is_ok()).collect();
+        assert_eq!(read, [false]);
+    }
 }

@@ -20,6 +20,7 @@ mod round_trip;
 mod sentences;
 mod spacy;
 mod spans;
+mod unique;
 mod words;
 mod write;
 

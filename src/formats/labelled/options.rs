@@ -31,7 +31,7 @@ pub enum LabelledFormat {
     /// `meta` are fields of the sentence; Prodigy's own keys, which begin with `_`, are left out.
     Prodigy,
     /// Label Studio's tasks (an array or JSONL), JSON or JSON-MIN: regions of the types `labels` and `choices` in the first
-    /// annotation that was not cancelled; predictions are passed over. The other entries of `data` are fields of the
+    /// annotation that was not cancelled; predictions, and choices about a region, are passed over. The other entries of `data` are fields of the
     /// sentence. An annotated task has labels, or entities, if any task of the file has such regions. Offsets count code
     /// points, as Label Studio has done since 2022; before, it counted UTF-16 units.
     LabelStudio,
@@ -43,7 +43,8 @@ pub enum LabelledFormat {
     /// are those marked by text-bound annotations of the type `Sentence`, whose attributes are their labels, or `Segment`,
     /// which are not annotated for labels; what is not marked is split by
     /// [`split_sentences`](crate::text::split_sentences), or into lines, and sentences that share an entity are taken as
-    /// one. Text-bound annotations of other types are entities, in code points; one in several pieces is refused.
+    /// one. Text-bound annotations of other types are entities, in code points; one in several pieces
+    /// is refused, unless these have only white space between them, as at the end of a line.
     /// Attributes of entities, relations, events and notes are passed over.
     Brat,
     /// The files of ConfliBERT: tab-separated values without a header, quoted where needed, a text and its label, or a

@@ -76,9 +76,7 @@ impl<'a> Record<'a> {
             [] => return Ok(None),
             [name] => name,
             [first, second, ..] => {
-                let reason =
-                    format!("`{first}` and `{second}` both name labels; say which counts with --label-field");
-                return Err(self.malformed(reason));
+                return Err(self.malformed(two_of_labels(first, second)));
             }
         };
         let Some(labels) = self.take::<OneOrMany>(name)? else { return Ok(Some(None)) };
@@ -92,6 +90,11 @@ impl<'a> Record<'a> {
     pub(super) fn fields(self) -> Map<String, Value> {
         self.fields
     }
+}
+
+/// What is wrong where two fields or columns could have the labels.
+pub(super) fn two_of_labels(first: &str, second: &str) -> String {
+    format!("`{first}` and `{second}` both name labels; say which counts with --label-field")
 }
 
 /// A label, or several.

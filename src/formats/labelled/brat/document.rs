@@ -35,6 +35,7 @@ impl Marks {
     pub(super) fn parse(content: &str, text: &str, unit: OffsetUnit) -> Self {
         let mut marks = Self::default();
         let mut offsets = Offsets::new(text, unit);
+        let content = content.strip_prefix('\u{feff}').unwrap_or(content);
         for (i, line) in content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let number = i + 1;
             let mut columns = line.split('\t');
@@ -72,7 +73,11 @@ impl Marks {
                         marks.flaws.push(Flaw::malformed(number, reason));
                     }
                 }
-                _ => {}
+                Some('E' | 'R' | 'N' | '*' | '#') => {}
+                _ => {
+                    let reason = format!("`{id}` begins no annotation that brat knows, such as `T1` or `A1`");
+                    marks.flaws.push(Flaw::malformed(number, reason));
+                }
             }
         }
         marks
@@ -90,20 +95,31 @@ fn locate(
     let misaligned = |reason: String| Flaw { line, kind: FlawKind::Misaligned, reason };
     let pieces: Vec<&str> = place.split([' ', ';']).collect();
     let start = pieces[0].parse().ok().and_then(|start| offsets.byte(start));
-    let &[from, to] = pieces.as_slice() else {
+    let numbers: Result<Vec<usize>, _> = pieces.iter().map(|piece| piece.parse()).collect();
+    let (numbers, end) = match numbers.as_deref() {
+        Ok(numbers @ [_, .., end]) if numbers.len() % 2 == 0 => (numbers, *end),
+        _ => return (start, Err(Flaw::malformed(line, format!("\"{place}\" are no offsets")))),
+    };
+    // brat cuts what goes on over the end of a line.
+    let whole = numbers[1..numbers.len() - 1].chunks_exact(2).all(|gap| {
+        let gap = (offsets.byte(gap[0]), offsets.byte(gap[1]));
+        matches!(gap, (Some(end), Some(start)) if text.get(end..start).is_some_and(|gap| gap.trim().is_empty()))
+    });
+    if !whole {
         let reason =
             format!("\"{expected}\" ({place}) lies in several pieces; undertone's entities are in one");
         return (start, Err(Flaw::malformed(line, reason)));
-    };
-    let (Ok(_), Ok(end)) = (from.parse::<usize>(), to.parse::<usize>()) else {
-        return (start, Err(Flaw::malformed(line, format!("\"{place}\" are no offsets"))));
-    };
+    }
     let span = match (start, offsets.byte(end)) {
         (Some(start), Some(end)) if start < end => Span::new(start, end),
         _ => return (start, Err(misaligned(format!("\"{expected}\" ({place}) lies outside the text")))),
     };
     let slice = span.of(text).unwrap_or_default();
-    if on_one_line(slice) == on_one_line(expected) {
+    let same = match numbers {
+        [_, _] => on_one_line(slice) == on_one_line(expected),
+        _ => slice.split_whitespace().eq(expected.split_whitespace()),
+    };
+    if same {
         (start, Ok(span))
     } else {
         let reason = format!("\"{expected}\" ({place}): the text has \"{slice}\" there");

@@ -301,6 +301,13 @@ mod tests {
     }
 
     #[test]
+    fn an_entity_that_is_cut_at_the_end_of_a_line_is_one() {
+        let gold = read("Ana\n  Duarte left.", "\u{feff}T1\tPER 0 3;6 12\tAna Duarte\n", false).unwrap();
+        let entity = &gold[0].entities.as_ref().unwrap()[0];
+        assert_eq!(entity.span.of(&gold[0].text), Some("Ana\n  Duarte"));
+    }
+
+    #[test]
     fn lines_may_be_sentences() {
         let gold = read("One. Two.\r\n\nThree", "", true).unwrap();
         assert_eq!(texts(&gold), ["One. Two.", "Three"]);
@@ -313,6 +320,8 @@ mod tests {
             ("T1\tX 0 3;10 13\tOne Two\n", "data:1: a.ann:1: \"One Two\" (0 3;10 13) lies in several pieces"),
             ("\nT1\tX 0 3\tTwo\n", "a.ann:2: \"Two\" (0 3): the text has \"One\" there"),
             ("T1\tX 0 99\tOne\n", "a.ann:1: \"One\" (0 99) lies outside the text"),
+            ("T1\tX 0 3;x\tOne\n", "a.ann:1: \"0 3;x\" are no offsets"),
+            ("X 0 3\tOne\n", "a.ann:1: `X 0 3` begins no annotation that brat knows"),
             ("T1\tX\n", "a.ann:1: `T1` has no type and offsets"),
             ("A1\thope\n", "a.ann:1: `A1` has no name and target"),
             ("T1\tX 0 3\tOne\nT2\tY 2 5\te h\n", "overlap"),
