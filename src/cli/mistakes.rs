@@ -1,17 +1,54 @@
 //! Sentences with something wrong, kept on disk until they can be ranked.
 
 use anyhow::Context;
-
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 use undertone::evaluation::{EntityAnswer, EntityOutcome, ErrorRecord, LabelAnswers};
 
-/// Records in the order of the data; in memory is only where each of them is.
-pub(crate) struct Mistakes {
+/// Records on disk, in a file without a name, in the order of the data.
+pub(crate) struct Spool {
     file: BufWriter<File>,
-    places: Vec<Place>,
     end: u64,
+}
+
+impl Spool {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let file = tempfile::tempfile().context("cannot make a temporary file")?;
+        Ok(Self { file: BufWriter::new(file), end: 0 })
+    }
+
+    /// Keeps a record and tells where it begins.
+    pub(crate) fn push(&mut self, record: &impl Serialize) -> anyhow::Result<u64> {
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        self.file.write_all(&line).context("cannot write a temporary file")?;
+        let offset = self.end;
+        self.end += line.len() as u64;
+        Ok(offset)
+    }
+
+    /// The records as they were kept.
+    pub(crate) fn in_order<T: DeserializeOwned>(
+        self,
+    ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<T>>> {
+        let mut file = self.into_file()?;
+        file.seek(SeekFrom::Start(0))?;
+        let lines = BufReader::new(file).lines();
+        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
+    }
+
+    fn into_file(self) -> anyhow::Result<File> {
+        self.file.into_inner().context("cannot write a temporary file")
+    }
+}
+
+/// Mistakes; in memory is only where each of them is.
+pub(crate) struct Mistakes {
+    spool: Spool,
+    places: Vec<Place>,
 }
 
 /// Where a record is.
@@ -23,17 +60,13 @@ struct Place {
 
 impl Mistakes {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let file = tempfile::tempfile().context("cannot make a temporary file")?;
-        Ok(Self { file: BufWriter::new(file), places: Vec::new(), end: 0 })
+        Ok(Self { spool: Spool::new()?, places: Vec::new() })
     }
 
     /// Keeps a record.
     pub(crate) fn push(&mut self, record: &ErrorRecord) -> anyhow::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        self.file.write_all(&line).context("cannot write a temporary file")?;
-        self.places.push(Place { confidence: record.confidence, offset: self.end });
-        self.end += line.len() as u64;
+        let offset = self.spool.push(record)?;
+        self.places.push(Place { confidence: record.confidence, offset });
         Ok(())
     }
 
@@ -48,7 +81,7 @@ impl Mistakes {
     pub(crate) fn decided_anew(self, mut found: impl FnMut(usize) -> Vec<String>) -> anyhow::Result<Self> {
         let mut revised = Self::new()?;
         let mut row = 0;
-        for record in self.in_order()? {
+        for record in self.spool.in_order::<ErrorRecord>()? {
             let mut record = record?;
             if let Some(labels) = &mut record.labels {
                 labels.found = found(row);
@@ -62,18 +95,11 @@ impl Mistakes {
         Ok(revised)
     }
 
-    fn in_order(self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<ErrorRecord>>> {
-        let mut file = self.file.into_inner().context("cannot write a temporary file")?;
-        file.seek(SeekFrom::Start(0))?;
-        let lines = BufReader::new(file).lines();
-        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
-    }
-
     /// The records, the most confident mistakes first; of equals, as in the data.
     pub(crate) fn ranked(self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<ErrorRecord>>> {
-        let Self { file, mut places, .. } = self;
+        let Self { spool, mut places } = self;
         places.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-        let mut reader = BufReader::new(file.into_inner().context("cannot write a temporary file")?);
+        let mut reader = BufReader::new(spool.into_file()?);
         Ok(places.into_iter().map(move |place| {
             reader.seek(SeekFrom::Start(place.offset))?;
             let mut line = String::new();

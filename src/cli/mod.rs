@@ -4,6 +4,7 @@ mod calibration;
 mod commands;
 mod corpus;
 mod data_folder;
+mod differences;
 mod figures;
 mod fit;
 mod input;

@@ -3,6 +3,7 @@
 use crate::cli::misuse;
 use anstream::AutoStream;
 use anyhow::Context;
+use serde::Serialize;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -112,6 +113,30 @@ impl PendingFile {
         file.as_file().sync_all().with_context(cannot)?;
         file.persist(&path).with_context(cannot)?;
         Ok(())
+    }
+}
+
+/// A file of JSON lines that has its name only once it is complete.
+pub(crate) struct JsonLines {
+    file: PendingFile,
+    writer: BufWriter<File>,
+}
+
+impl JsonLines {
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = PendingFile::create(path)?;
+        let writer = BufWriter::new(file.handle()?);
+        Ok(Self { file, writer })
+    }
+
+    pub(crate) fn write(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
+        serde_json::to_writer(&mut self.writer, value)?;
+        Ok(self.writer.write_all(b"\n")?)
+    }
+
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+        self.writer.flush()?;
+        self.file.keep()
     }
 }
 

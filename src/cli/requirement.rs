@@ -18,10 +18,12 @@ impl FromStr for Requirement {
 
     /// Reads `macro_f1=0.8`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.rsplit_once('=').and_then(|(metric, least)| Some((metric, least.parse().ok()?)));
+        let parts = text
+            .rsplit_once('=')
+            .and_then(|(metric, least)| Some((metric.trim(), least.trim().parse().ok()?)));
         match parts {
             Some((metric, least)) if !metric.is_empty() && (0.0..=1.0).contains(&least) => {
-                Ok(Self { metric: metric.trim().to_owned(), least })
+                Ok(Self { metric: metric.to_owned(), least })
             }
             _ => Err("it must be a metric and the least it may be, from 0 to 1, such as macro_f1=0.8".into()),
         }
@@ -47,12 +49,23 @@ impl Requirement {
             add("", &["token_accuracy"]);
             engine.entity_labels().iter().for_each(|kind| add(kind, &[".f1", ".precision", ".recall"]));
         }
+        Self::check_known(requirements, &known, "for this model")
+    }
+
+    /// Refuses metrics that runs which were put together do not have, such as average precisions.
+    pub(crate) fn check_merged(requirements: &[Self], evaluation: &Evaluation) -> anyhow::Result<()> {
+        let metrics = evaluation.metrics().into_iter();
+        let known = metrics.filter(|(name, value)| value.is_some() || !name.ends_with("average_precision"));
+        Self::check_known(requirements, &known.map(|(name, _)| name).collect(), "of the runs put together")
+    }
+
+    fn check_known(requirements: &[Self], known: &BTreeSet<String>, of: &str) -> anyhow::Result<()> {
         match requirements.iter().find(|requirement| !known.contains(&requirement.metric)) {
             None => Ok(()),
             Some(unknown) => Err(misuse(format!(
-                "--fail-under: there is no metric \"{}\" for this model; there are {}",
+                "--fail-under: there is no metric \"{}\" {of}; there are {}",
                 unknown.metric,
-                known.into_iter().collect::<Vec<_>>().join(", ")
+                known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
             ))),
         }
     }
@@ -86,7 +99,8 @@ mod tests {
     fn a_requirement_is_a_metric_and_a_share() {
         let read: Requirement = "condemnation.recall=0.7".parse().unwrap();
         assert_eq!(read, Requirement { metric: "condemnation.recall".into(), least: 0.7 });
-        for wrong in ["macro_f1", "=0.5", "macro_f1=", "macro_f1=1.5", "macro_f1=x"] {
+        assert_eq!("condemnation.recall = 0.7".parse(), Ok(read));
+        for wrong in [" =0.5", "macro_f1", "=0.5", "macro_f1=", "macro_f1=1.5", "macro_f1=x"] {
             assert!(wrong.parse::<Requirement>().unwrap_err().contains("macro_f1=0.8"), "{wrong}");
         }
     }

@@ -34,17 +34,14 @@ impl Answer {
             && self.entities.as_ref().is_none_or(SentenceEntities::is_right)
     }
 
-    /// True if another model says the same.
-    pub(crate) fn agrees(&self, other: &Self) -> bool {
-        let decided = |answer: &Self| answer.labels.as_ref().map(|labels| labels.decided.clone());
-        decided(self) == decided(other) && self.found() == other.found()
+    /// True if another model gives the same labels, or one of the two has none to give.
+    pub(crate) fn same_labels(&self, other: &Self) -> bool {
+        self.labels.as_ref().zip(other.labels.as_ref()).is_none_or(|(a, b)| a.decided == b.decided)
     }
 
-    /// What is found, without its probabilities.
-    fn found(&self) -> Vec<(&str, usize, usize)> {
-        let answers = self.entities.iter().flat_map(|entities| &entities.answers);
-        let found = answers.filter_map(|answer| answer.found.as_ref());
-        found.map(|mention| (mention.label.as_str(), mention.start, mention.end)).collect()
+    /// True if another model finds the same entities, or one of the two has none to find.
+    pub(crate) fn same_entities(&self, other: &Self) -> bool {
+        self.entities.as_ref().zip(other.entities.as_ref()).is_none_or(|(a, b)| found(a) == found(b))
     }
 
     /// The labels by name.
@@ -55,6 +52,12 @@ impl Answer {
             scores: names.iter().cloned().zip(labels.scores.iter().copied()).collect(),
         })
     }
+}
+
+/// What is found, without its probabilities.
+fn found(entities: &SentenceEntities) -> Vec<(&str, usize, usize)> {
+    let found = entities.answers.iter().filter_map(|answer| answer.found.as_ref());
+    found.map(|mention| (mention.label.as_str(), mention.start, mention.end)).collect()
 }
 
 /// The names of the labels that are given.
@@ -247,4 +250,26 @@ fn word_tags<'a>(words: &[Span], entities: impl Iterator<Item = (Span, &'a str)>
         })
         .collect();
     encode(&spans, words.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_one_model_lacks_makes_no_difference() {
+        let labels = |decided| {
+            Some(LabelFlags {
+                logits: vec![0.0],
+                scores: vec![0.5],
+                decided: vec![decided],
+                gold: vec![true],
+            })
+        };
+        let both = Answer { labels: labels(true), entities: Some(SentenceEntities::default()) };
+        let names_only = Answer { labels: None, entities: Some(SentenceEntities::default()) };
+        let other = Answer { labels: labels(false), entities: None };
+        assert!(both.same_labels(&names_only) && both.same_entities(&other));
+        assert!(!both.same_labels(&other) && both.same_entities(&names_only));
+    }
 }

@@ -44,6 +44,9 @@ pub fn bootstrap(
     seed: u64,
     statistics: impl Fn(&[u32]) -> Vec<Option<f64>>,
 ) -> Vec<Option<Interval>> {
+    if groups < 2 {
+        return vec![None; statistics(&vec![1; groups]).len()];
+    }
     let mut random = SplitMix64::new(seed);
     let mut values: Vec<Vec<f64>> = Vec::new();
     let mut weights = vec![0; groups];
@@ -58,7 +61,7 @@ pub fn bootstrap(
             values.extend(value);
         }
     }
-    values.into_iter().map(|values| interval(values).filter(|_| groups > 1)).collect()
+    values.into_iter().map(interval).collect()
 }
 
 fn interval(mut values: Vec<f64>) -> Option<Interval> {

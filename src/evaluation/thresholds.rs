@@ -75,7 +75,11 @@ fn fit_threshold(scores: &[f32], gold: &[bool], objective: Objective) -> Cut {
         return Cut { threshold: 0.5, counts, reached: objective == Objective::F1 };
     }
     let best = |value: &dyn Fn(usize) -> f64, allowed: &dyn Fn(usize) -> bool| {
-        let allowed = (0..cuts.len()).filter(|&i| allowed(i)).map(|i| (i, value(i)));
+        // Of equals the one with the best F1: few sentences are all smoothed to one value, and a recall that is asked for
+        // may be had at several thresholds of the same precision.
+        let allowed = (0..cuts.len())
+            .filter(|&i| allowed(i))
+            .map(|i| (i, (value(i), cuts[i].counts.f1().unwrap_or(0.0))));
         allowed.reduce(|best, cut| if cut.1 > best.1 { cut } else { best }).map(|(i, _)| cuts[i])
     };
     let smooth = |i: usize| {
@@ -113,10 +117,16 @@ fn cuts(scores: &[f32], gold: &[bool]) -> Vec<Cut> {
         }
         let next = order.get(i + 1).map_or(0.0, |&next| scores[next]);
         if next < scores[at] {
-            cuts.push(Cut { threshold: f32::midpoint(scores[at], next), counts, reached: true });
+            cuts.push(Cut { threshold: between(scores[at], next), counts, reached: true });
         }
     }
     cuts
+}
+
+/// A threshold that the higher score reaches and the lower does not, halfway where there is a number between them.
+fn between(high: f32, low: f32) -> f32 {
+    let middle = f32::midpoint(high, low);
+    if middle > low { middle } else { high }
 }
 
 /// Decisions on data that the thresholds are also fitted on, without flattery: groups are dealt into `folds` parts, and
@@ -231,6 +241,29 @@ mod tests {
         assert_eq!((cut.reached, cut.counts), (false, Counts { tp: 4, fp: 2, fn_: 0 }));
         for wrong in ["f2", "precision", "precision>=2", "recall>=0", "precision>=x"] {
             assert!(wrong.parse::<Objective>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn few_sentences_are_cut_where_f1_is_best() {
+        let scores = rows([0.9, 0.8, 0.7, 0.3, 0.2, 0.1]);
+        let gold = rows([true, true, true, false, false, false]);
+        let cut = fit_thresholds(&scores, &gold, Objective::F1)[0];
+        assert_eq!((cut.threshold, cut.counts), (0.5, Counts { tp: 3, fp: 0, fn_: 0 }));
+        // Two thirds are asked for, and all can be had for the same precision.
+        let cut = fit_thresholds(&scores, &gold, Objective::Recall(0.6))[0];
+        assert_eq!(cut.counts, Counts { tp: 3, fp: 0, fn_: 0 });
+    }
+
+    #[test]
+    fn a_threshold_decides_what_it_was_counted_to_decide() {
+        // Neighbours among the numbers of 32 bits: halfway is rounded to one of them.
+        for high in [0.999_999_9f32, 1.0, 0.3, 1e-30] {
+            let scores = rows([high, high.next_down(), high.next_down().next_down()]);
+            let gold = rows([true, false, false]);
+            let cut = fit_thresholds(&scores, &gold, Objective::Precision(1.0))[0];
+            let given = scores.values().iter().filter(|&&score| score >= cut.threshold).count();
+            assert_eq!((given, cut.counts.tp, cut.counts.fp), (1, 1, 0), "{cut:?}");
         }
     }
 

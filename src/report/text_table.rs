@@ -17,12 +17,12 @@ pub struct TextTable {
 impl TextTable {
     /// A table with names of columns alone.
     pub fn new(columns: &[&str]) -> Self {
-        Self { rows: vec![columns.iter().map(|&name| name.to_owned()).collect()] }
+        Self { rows: vec![columns.iter().map(|name| visible(name)).collect()] }
     }
 
     /// Adds a row; cells that it lacks are empty.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| visible(&cell)).collect());
     }
 
     /// Draws the table.
@@ -59,6 +59,11 @@ impl TextTable {
     }
 }
 
+/// Cells may be from the data: what would end a line or command a terminal is shown as what cannot be shown.
+fn visible(cell: &str) -> String {
+    cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +81,14 @@ mod tests {
         assert_eq!(write(TableStyle::Text), "label      F1\na|b    0.5000\né\n");
         let markdown = write(TableStyle::Markdown);
         assert!(markdown.starts_with("| label |     F1 |\n|---|---:|\n| a\\|b"), "{markdown}");
+    }
+
+    #[test]
+    fn no_cell_ends_its_line_or_commands_the_terminal() {
+        let mut table = TextTable::new(&["a\nb"]);
+        table.row(["\u{1b}[31mred".into()]);
+        let mut out = Vec::new();
+        table.write(&mut out, TableStyle::Text).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "a\u{fffd}b\n\u{fffd}[31mred\n");
     }
 }

@@ -1,6 +1,6 @@
 //! `undertone evaluate` and `undertone calibrate`: what they tell, write and refuse.
 
-use crate::cli::{records, root, sentence_model, succeeds, undertone};
+use crate::cli::{records, root, sentence_model, succeeds, token_model, undertone};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
@@ -137,6 +137,63 @@ fn a_model_is_compared_with_another_on_the_same_sentences() {
     assert_eq!(metric("entity_f1")["difference"]["value"], 0.0);
     let precision = metric("average_precision")["difference"]["value"].as_f64().unwrap();
     assert!(precision.abs() < 1e-6, "{precision}");
+}
+
+#[test]
+fn differences_are_told_as_the_figures_decide_them() {
+    // Cross-fitted, the stored thresholds play no part, and these two models differ in little else.
+    let folder = tempfile::tempdir().unwrap();
+    let data = articles(folder.path());
+    let strict = folder.path().join("strict");
+    let mut calibrate = undertone();
+    calibrate
+        .args(["calibrate", "--objective", "precision>=0.99", "-o"])
+        .arg(&strict)
+        .arg("--data")
+        .arg(&data);
+    succeeds(&mut calibrate);
+    let differences = folder.path().join("differences.jsonl");
+    let [strict, file] = [&strict, &differences].map(|path| path.to_str().unwrap());
+    let report = |more: &[&str]| {
+        let mut all = vec!["--compare", strict, "--differences", file];
+        all.extend(more);
+        let report = evaluated(&data, &all);
+        let differing = records(&fs::read_to_string(&differences).unwrap()).len() as u64;
+        assert_eq!(number(&report["comparison"]["differing"]), differing);
+        report["comparison"].clone()
+    };
+    let cross_fitted = report(&["--thresholds", "cross-fitted"]);
+    let only = ["only_this", "only_other"].map(|side| number(&cross_fitted["labels"][side]));
+    let differing = number(&cross_fitted["differing"]);
+    assert!(only[0] + only[1] <= differing);
+    assert!(differing < number(&report(&[])["differing"]), "{cross_fitted}");
+}
+
+#[test]
+fn models_without_a_head_in_common_are_not_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = articles(folder.path());
+    let mut command = undertone();
+    command.args(["evaluate", "-m"]).arg(token_model()).arg("--compare").arg(sentence_model()).arg(&data);
+    command.assert().code(2).stderr(contains("one labels sentences and the other finds entities"));
+}
+
+#[test]
+fn nothing_is_written_over_the_data_or_twice_to_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = articles(folder.path());
+    let before = fs::read_to_string(&data).unwrap();
+    let twice = folder.path().join("twice");
+    for outputs in [[("--errors", &data), ("--report", &twice)], [("--errors", &twice), ("--report", &twice)]]
+    {
+        let mut command = undertone();
+        command
+            .arg("evaluate")
+            .args(outputs.iter().flat_map(|(flag, path)| [flag.as_ref(), path.as_os_str()]));
+        command.arg(&data).assert().code(2).stderr(contains("would be written over"));
+    }
+    assert_eq!(fs::read_to_string(&data).unwrap(), before);
+    assert!(!twice.exists());
 }
 
 #[test]
@@ -313,6 +370,20 @@ fn merging_runs_equals_one_run_over_all() {
         assert!((a - b).abs() < 1e-9, "{place}");
     }
     assert!(merged["classification"]["macro"]["f1"]["interval"].is_null());
+
+    // What the runs put together do not have is misuse, not a figure that is too low.
+    for absent in ["average_precision", "no_such"] {
+        let mut command = undertone();
+        command.args(["evaluate", "--merge", "--fail-under", &format!("{absent}=0.5")]).args(&runs);
+        command.assert().code(2).stdout("").stderr(contains("there is no metric"));
+    }
+    let mut newer = whole.clone();
+    newer["schema"] = 2.into();
+    let path = folder.path().join("newer.json");
+    fs::write(&path, newer.to_string()).unwrap();
+    let mut command = undertone();
+    command.args(["evaluate", "--merge"]).arg(&path);
+    command.assert().code(2).stderr(contains("newer.json:1").and(contains("schema 2")));
 
     let mut other = whole.clone();
     other["model"]["weights_sha256"] = "0".into();

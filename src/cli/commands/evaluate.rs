@@ -1,13 +1,13 @@
 //! `undertone evaluate`: score a model against labelled data.
 
+use crate::cli::differences::Differences;
 use crate::cli::labelled::LabelledArgs;
 use crate::cli::mistakes::{Mistakes, field_value, record};
 use crate::cli::model::{on_device, optional_folder};
-use crate::cli::output::PendingFile;
+use crate::cli::output::{JsonLines, PendingFile};
 use crate::cli::scoring::{self, Answer, Answers, CHUNK};
 use crate::cli::{misuse, requirement::Requirement};
 use anyhow::Context;
-use serde::Serialize;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,8 +15,8 @@ use undertone::bundle::Bundle;
 use undertone::datasets::sha256;
 use undertone::engine::{DeviceChoice, Engine};
 use undertone::evaluation::{
-    DataIdentity, Decisions, ErrorRecord, Evaluation, FieldValues, Groups, LabelAnswers, Mention,
-    ModelIdentity, RESAMPLES, breakdown, compare,
+    DataIdentity, Decisions, ErrorRecord, Evaluation, FieldValues, Groups, ModelIdentity, RESAMPLES,
+    breakdown, compare,
 };
 use undertone::formats::{LabelledOptions, read_labelled};
 use undertone::head::Activation;
@@ -102,10 +102,13 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         (false, true) => Some(TableStyle::Markdown),
         (false, false) => Some(TableStyle::Text),
     };
+    apart(&data, [&errors, &differences, &report])?;
     if merge {
         let evaluation = merged(&data)?;
+        Requirement::check_merged(&fail_under, &evaluation)?;
+        let page = report.map(|path| Page::create(&path)).transpose()?;
         print(&evaluation, form)?;
-        if let Some(page) = report.map(|path| Page::create(&path)).transpose()? {
+        if let Some(page) = page {
             page.write(&[(evaluation.clone(), Vec::new(), 0)])?;
         }
         return Ok(exit(Requirement::report_missed(&fail_under, &evaluation)));
@@ -134,7 +137,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
             labelled: &labelled,
             keep_mistakes: errors.is_some() || page.is_some(),
         };
-        let (evaluation, mistakes) = run.evaluate(&mut differing)?;
+        let (evaluation, mistakes) = run.evaluate(differing.as_mut())?;
         print(&evaluation, form)?;
         let wrong = mistakes.len();
         let mut surest = Vec::new();
@@ -159,6 +162,28 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     }
     [errors, differing].into_iter().flatten().try_for_each(JsonLines::finish)?;
     Ok(exit(missed))
+}
+
+/// Refuses to write over the data, and to write two outputs to one file.
+fn apart(data: &[PathBuf], outputs: [&Option<PathBuf>; 3]) -> anyhow::Result<()> {
+    // A file that is not there yet has no place of its own; its folder has.
+    let place = |path: &PathBuf| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let new = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
+        path.canonicalize().ok().or_else(new).unwrap_or_else(|| path.clone())
+    };
+    let mut taken: Vec<PathBuf> = data.iter().map(place).collect();
+    for path in outputs.into_iter().flatten() {
+        let place = place(path);
+        if taken.contains(&place) {
+            return Err(misuse(format!(
+                "{} would be written over: it is among the data, or two outputs are to go there",
+                path.display()
+            )));
+        }
+        taken.push(place);
+    }
+    Ok(())
 }
 
 /// Mistakes that a page shows of each file.
@@ -209,6 +234,14 @@ fn merged(paths: &[PathBuf]) -> anyhow::Result<Evaluation> {
             let run: Evaluation = serde_json::from_str(line).map_err(|e| {
                 misuse(format!("{}: no run that `undertone evaluate --json` wrote: {e}", place()))
             })?;
+            if run.schema != Evaluation::SCHEMA {
+                return Err(misuse(format!(
+                    "{}: the run is of schema {}; this program reads schema {}",
+                    place(),
+                    run.schema,
+                    Evaluation::SCHEMA
+                )));
+            }
             all = Some(match all {
                 None => run,
                 Some(all) => all.merge(run).map_err(|reason| {
@@ -257,6 +290,13 @@ impl Judged {
 /// Refuses models that do not answer the same question.
 fn comparable(this: &Judged, other: &Judged) -> anyhow::Result<()> {
     let (ours, theirs) = (this.engine.labels(), other.engine.labels());
+    let both = |has: fn(&Engine) -> bool| has(&this.engine) && has(&other.engine);
+    if !both(|engine| !engine.labels().is_empty()) && !both(|engine| !engine.entity_labels().is_empty()) {
+        return Err(misuse(format!(
+            "the models cannot be compared: of {} and {} one labels sentences and the other finds entities",
+            this.identity.name, other.identity.name
+        )));
+    }
     if !ours.is_empty() && !theirs.is_empty() && ours != theirs {
         return Err(misuse(format!(
             "the models cannot be compared: {} knows the labels {}; {} knows {}",
@@ -283,33 +323,29 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Reads, predicts and counts, a chunk of sentences at a time.
-    fn evaluate(&self, differing: &mut Option<JsonLines>) -> anyhow::Result<(Evaluation, Mistakes)> {
+    fn evaluate(&self, differing: Option<&mut JsonLines>) -> anyhow::Result<(Evaluation, Mistakes)> {
+        let cross_fitted = self.decisions[0] == Decisions::CrossFitted;
         let mut state = State {
             answers: [Answers::default(), Answers::default()],
             groups: Groups::default(),
             fields: self.by.iter().map(|field| FieldValues::new(field)).collect(),
             mistakes: Mistakes::new()?,
             sentences: 0,
-            differing: 0,
+            differences: Differences::new(differing, cross_fitted && self.other.is_some())?,
         };
         let mut chunk: Vec<(usize, GoldSentence)> = Vec::with_capacity(CHUNK);
         for labelled in read_labelled(self.path, self.labelled.clone())? {
             let labelled = labelled?;
             chunk.push((labelled.line, labelled.gold(self.path)?));
             if chunk.len() == CHUNK {
-                self.answer(&std::mem::take(&mut chunk), &mut state, differing)?;
+                self.answer(&std::mem::take(&mut chunk), &mut state)?;
             }
         }
-        self.answer(&chunk, &mut state, differing)?;
+        self.answer(&chunk, &mut state)?;
         self.conclude(state)
     }
 
-    fn answer(
-        &self,
-        chunk: &[(usize, GoldSentence)],
-        state: &mut State,
-        differing: &mut Option<JsonLines>,
-    ) -> anyhow::Result<()> {
+    fn answer(&self, chunk: &[(usize, GoldSentence)], state: &mut State) -> anyhow::Result<()> {
         let gold: Vec<GoldSentence> = chunk.iter().map(|(_, gold)| gold.clone()).collect();
         let answers = self.ask(&self.judged.engine, &gold)?;
         let others = self.other.map(|other| self.ask(&other.engine, &gold)).transpose()?;
@@ -326,12 +362,7 @@ impl Run<'_> {
             let place = (self.path, *line);
             if let Some(other) = others.as_ref().map(|others| &others[i]) {
                 state.answers[1].push(other, group);
-                if !answer.agrees(other) {
-                    state.differing += 1;
-                    if let Some(file) = differing {
-                        file.write(&Difference::new(place, gold, [answer, other], labels))?;
-                    }
-                }
+                state.differences.push(place, gold, [answer, other], labels)?;
             }
             // Whether a decision that is made at the end is wrong is not known yet.
             if self.keep_mistakes && (cross_fitted && answer.labels.is_some() || !answer.is_right()) {
@@ -347,7 +378,7 @@ impl Run<'_> {
     }
 
     fn conclude(&self, state: State) -> anyhow::Result<(Evaluation, Mistakes)> {
-        let State { mut answers, groups, fields, mut mistakes, sentences, differing } = state;
+        let State { mut answers, groups, fields, mut mistakes, sentences, differences } = state;
         let [this, other] = &mut answers;
         if this.sentence.is_none() && this.entities.is_none() {
             return Err(misuse(format!(
@@ -364,6 +395,8 @@ impl Run<'_> {
             mistakes =
                 mistakes.decided_anew(|row| scoring::named(labels, sentence.table.decided.row(row)))?;
         }
+        let tables = [this, other].map(|answers| answers.sentence.as_ref().map(|s| &s.table));
+        let differing = differences.count(tables, labels)?;
         let (classification, entities) =
             this.reports(&self.judged.engine, self.decisions[0], &groups, RESAMPLES);
         let evaluation = Evaluation {
@@ -379,7 +412,7 @@ impl Run<'_> {
             },
             classification,
             entities,
-            by: fields.iter().map(|field| breakdown(this.answered(), labels, &groups, field)).collect(),
+            by: fields.iter().map(|field| breakdown(this.answered(), labels, field)).collect(),
             comparison: self.other.map(|judged| {
                 let other = (other.answered(), judged.identity.clone());
                 compare(this.answered(), other, labels, &groups, differing)
@@ -390,72 +423,12 @@ impl Run<'_> {
 }
 
 /// What is known of a file so far.
-struct State {
+struct State<'a> {
     /// Of this model and of the other.
     answers: [Answers; 2],
     groups: Groups,
     fields: Vec<FieldValues>,
     mistakes: Mistakes,
     sentences: usize,
-    differing: usize,
-}
-
-/// A sentence that two models answer differently, as `--differences` writes it.
-#[derive(Serialize)]
-struct Difference {
-    #[serde(flatten)]
-    this: ErrorRecord,
-    other: Other,
-}
-
-/// What the other model says of it.
-#[derive(Serialize)]
-struct Other {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    labels: Option<LabelAnswers>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entities: Option<Vec<Mention>>,
-}
-
-impl Difference {
-    fn new(
-        place: (&Path, usize),
-        gold: &GoldSentence,
-        [this, other]: [&Answer; 2],
-        labels: &[String],
-    ) -> Self {
-        let entities = this.entities.as_ref().map(|entities| entities.answers.clone());
-        let found = other
-            .entities
-            .as_ref()
-            .map(|entities| entities.answers.iter().filter_map(|answer| answer.found.clone()).collect());
-        Self {
-            this: record(place, gold, this.label_answers(labels), entities),
-            other: Other { labels: other.label_answers(labels), entities: found },
-        }
-    }
-}
-
-/// A file of JSON lines that has its name only once it is complete.
-struct JsonLines {
-    file: PendingFile,
-    writer: BufWriter<std::fs::File>,
-}
-
-impl JsonLines {
-    fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = PendingFile::create(path)?;
-        let writer = BufWriter::new(file.handle()?);
-        Ok(Self { file, writer })
-    }
-
-    fn write(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
-        serde_json::to_writer(&mut self.writer, value)?;
-        Ok(self.writer.write_all(b"\n")?)
-    }
-
-    fn finish(mut self) -> anyhow::Result<()> {
-        self.writer.flush()?;
-        self.file.keep()
-    }
+    differences: Differences<'a>,
 }
