@@ -1,6 +1,9 @@
 //! How labelled files are read.
 
 use crate::cli::commands::read::Unit;
+use crate::cli::misuse;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use undertone::formats::{LabelledFormat, LabelledOptions};
 
 /// What every command takes that reads labelled files.
@@ -44,6 +47,23 @@ impl LabelledArgs {
             lines,
         }
     }
+}
+
+/// Refuses inputs that are not there, that can be read only once (their format is told from their first records), or that are
+/// named twice.
+pub(crate) fn readable<'a>(inputs: impl IntoIterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for path in inputs {
+        let found = std::fs::metadata(path).map_err(|e| misuse(format!("{}: {e}", path.display())))?;
+        if !found.is_file() && !found.is_dir() {
+            let reason = "it is neither file nor folder, and inputs are read twice; copy it to a file";
+            return Err(misuse(format!("{}: {reason}", path.display())));
+        }
+        if !seen.insert(path) {
+            return Err(misuse(format!("{}: it is named twice", path.display())));
+        }
+    }
+    Ok(())
 }
 
 /// A labelled format by name.

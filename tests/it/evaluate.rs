@@ -420,6 +420,9 @@ fn a_page_shows_the_figures_and_the_surest_mistakes_of_every_file() {
         .arg("--report")
         .arg(&page)
         .arg(folder.path().join("none"));
-    command.assert().code(1);
+    command.assert().code(2).stderr(contains("none"));
     assert!(!page.exists());
+    let mut command = undertone();
+    command.arg("evaluate").args([&data, &data]);
+    command.assert().code(2).stderr(contains("named twice"));
 }

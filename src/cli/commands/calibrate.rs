@@ -1,6 +1,6 @@
 //! `undertone calibrate`: temperature and decision thresholds for a model that is trained already.
 
-use crate::cli::labelled::LabelledArgs;
+use crate::cli::labelled::{LabelledArgs, readable};
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::refuse_full;
 use crate::cli::scoring::{self, Answers, CHUNK, SentenceAnswers};
@@ -54,6 +54,7 @@ pub(crate) struct CalibrateArgs {
 
 pub(crate) fn run(args: CalibrateArgs) -> anyhow::Result<ExitCode> {
     let CalibrateArgs { data, model, objective, output, dry_run, labelled, device, json } = args;
+    readable(&data)?;
     let folder = optional_folder(model.as_deref())?;
     let target = match (&output, &folder) {
         _ if dry_run => None,

@@ -1,7 +1,7 @@
 //! `undertone evaluate`: score a model against labelled data.
 
 use crate::cli::differences::Differences;
-use crate::cli::labelled::LabelledArgs;
+use crate::cli::labelled::{LabelledArgs, readable};
 use crate::cli::mistakes::{Mistakes, field_value, record};
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::{JsonLines, PendingFile};
@@ -102,6 +102,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         (false, true) => Some(TableStyle::Markdown),
         (false, false) => Some(TableStyle::Text),
     };
+    readable(&data)?;
     apart(&data, [&errors, &differences, &report])?;
     if merge {
         let evaluation = merged(&data)?;

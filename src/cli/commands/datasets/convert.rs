@@ -1,7 +1,8 @@
 //! `undertone datasets convert`: from the format of one tool to that of another.
 
+use super::told::counted;
 use crate::cli::commands::read::{OnError, Unit};
-use crate::cli::labelled::{Form, LabelledArgs};
+use crate::cli::labelled::{Form, LabelledArgs, readable};
 use crate::cli::output::PendingFile;
 use crate::cli::{described, misuse};
 use anyhow::Context;
@@ -42,13 +43,7 @@ pub(crate) struct ConvertArgs {
 
 pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
     let ConvertArgs { inputs, to, labelled, output, to_offsets, on_error } = args;
-    for input in &inputs {
-        std::fs::metadata(input).map_err(|e| misuse(format!("{}: {e}", input.display())))?;
-    }
-    if let Some(pipe) = inputs.iter().find(|input| !input.is_file() && !input.is_dir()) {
-        let reason = "it is neither file nor folder, and inputs are read twice; copy it to a file";
-        return Err(misuse(format!("{}: {reason}", pipe.display())));
-    }
+    readable(&inputs)?;
     let place = Place::open(to, output)?;
     let options = labelled.options();
     let label_names = options.label_names.clone();
@@ -76,7 +71,7 @@ pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
     if bad == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    anstream::eprintln!("{} could not be read", counted(bad, "record"));
+    anstream::eprintln!("{} could not be read", counted(bad, "record", "records"));
     Ok(ExitCode::FAILURE)
 }
 
@@ -203,7 +198,7 @@ fn numbers(to: Form, given: &[String], contents: &Contents) -> Option<String> {
 
 /// Tells what was written and what was lost.
 fn tell(sentences: usize, losses: &Losses, numbers: Option<String>) {
-    anstream::eprintln!("{} written", counted(sentences, "sentence"));
+    anstream::eprintln!("{} written", counted(sentences, "sentence", "sentences"));
     if let Some(numbers) = numbers {
         anstream::eprintln!("labels by number: {numbers}");
     }
@@ -218,10 +213,6 @@ fn tell(sentences: usize, losses: &Losses, numbers: Option<String>) {
             Loss::Annotation => "\"none\" and \"not annotated\" cannot be told apart",
             _ => "something is lost",
         };
-        anstream::eprintln!("note: in {}: {what}", counted(count, "sentence"));
+        anstream::eprintln!("note: in {}: {what}", counted(count, "sentence", "sentences"));
     }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

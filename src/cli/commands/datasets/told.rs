@@ -1,25 +1,17 @@
 //! How the commands tell what they found.
 
+use crate::cli::labelled::readable;
 use crate::cli::misuse;
 use std::path::{Path, PathBuf};
 
-/// Looks for every file before any is read, so that a mistyped name costs no work.
+/// Refuses inputs that are not files, or that are named twice.
 pub(super) fn present<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
-    let mut seen = std::collections::BTreeSet::new();
-    for path in files {
-        let found = std::fs::metadata(path).map_err(|e| misuse(format!("{}: {e}", path.display())))?;
-        if found.is_dir() {
-            return Err(misuse(format!("{}: it is a folder; name the files in it", path.display())));
-        }
-        if !found.is_file() {
-            let reason = "it is no file, and inputs may be read twice; copy it to one";
-            return Err(misuse(format!("{}: {reason}", path.display())));
-        }
-        if !seen.insert(path) {
-            return Err(misuse(format!("{}: the file is named twice", path.display())));
-        }
+    let files: Vec<&PathBuf> = files.into_iter().collect();
+    readable(files.iter().copied())?;
+    match files.into_iter().find(|path| path.is_dir()) {
+        Some(folder) => Err(misuse(format!("{}: it is a folder; name the files in it", folder.display()))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether two names are those of one file that is there.
