@@ -95,7 +95,7 @@ fn a_file_that_is_not_there_or_a_number_out_of_range_is_misuse() {
         ("check", &["a.jsonl", "a.jsonl"], "named twice"),
         ("check", &["a.jsonl", "--similarity", "0"], "not above 0"),
         ("stats", &["."], "it is a folder"),
-        ("check", &["/dev/null"], "it is no file"),
+        ("check", &["/dev/null"], "neither file nor folder"),
         (
             "split",
             &["a.jsonl", "-o", "parts", "--ratio", "0.8,0.1"],
