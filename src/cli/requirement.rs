@@ -4,7 +4,9 @@ use crate::cli::misuse;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 use undertone::engine::Engine;
-use undertone::evaluation::Evaluation;
+use undertone::evaluation::{
+    Counts, Decisions, EntityCounts, EntityTable, Evaluation, Groups, LabelTable, SentenceEntities, metrics,
+};
 
 /// A figure and the least it may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,22 +35,7 @@ impl FromStr for Requirement {
 impl Requirement {
     /// Refuses metrics that there are not, before the long work starts.
     pub(crate) fn check_names(requirements: &[Self], engine: &Engine) -> anyhow::Result<()> {
-        let mut known = BTreeSet::new();
-        let mut add = |stem: &str, ends: &[&str]| known.extend(ends.iter().map(|end| format!("{stem}{end}")));
-        if !engine.labels().is_empty() {
-            ["macro", "micro", "weighted"]
-                .iter()
-                .for_each(|stem| add(stem, &["_f1", "_precision", "_recall"]));
-            add("", &["exact_match", "average_precision"]);
-            let ends = [".f1", ".precision", ".recall", ".average_precision"];
-            engine.labels().iter().for_each(|label| add(label, &ends));
-        }
-        if !engine.entity_labels().is_empty() {
-            let stems = ["entity", "entity_macro", "entity_weighted", "strict_entity"];
-            stems.iter().for_each(|stem| add(stem, &["_f1", "_precision", "_recall"]));
-            add("", &["token_accuracy"]);
-            engine.entity_labels().iter().for_each(|kind| add(kind, &[".f1", ".precision", ".recall"]));
-        }
+        let known = metrics_of(engine).into_iter().map(|(name, _)| name).collect();
         Self::check_known(requirements, &known, "for this model")
     }
 
@@ -89,6 +76,28 @@ impl Requirement {
         }
         missed
     }
+}
+
+/// The figures that a model's answers have, by the names that they are told by: those of one sentence without labels or names.
+fn metrics_of(engine: &Engine) -> Vec<(String, Option<f64>)> {
+    let mut groups = Groups::default();
+    let group = groups.next(None);
+    let labels = engine.labels();
+    let classification = (!labels.is_empty()).then(|| {
+        let mut table = LabelTable::default();
+        let none = vec![false; labels.len()];
+        table.push(&vec![0.0; labels.len()], &none, &none, group);
+        table.report(labels, &groups, Decisions::Stored, None, 0)
+    });
+    let types = engine.entity_labels();
+    let entities = (!types.is_empty()).then(|| {
+        let mut table = EntityTable::default();
+        let types = types.iter().map(|kind| (kind.clone(), Counts::default())).collect();
+        let lenient = EntityCounts { types };
+        table.push(&SentenceEntities { lenient, ..SentenceEntities::default() }, group);
+        table.report(groups.len(), 0)
+    });
+    metrics(classification.as_ref(), entities.as_ref())
 }
 
 #[cfg(test)]
