@@ -150,10 +150,17 @@ pub(crate) fn field_value(gold: &undertone::labels::GoldSentence, field: &str) -
     match (gold.fields.get(field), field) {
         (Some(value), _) => text(value),
         (None, "article") => gold.article.clone().unwrap_or_default(),
-        (None, "month") => date().chars().take("2026-11".len()).collect(),
-        (None, "year") => date().chars().take("2026".len()).collect(),
+        (None, "month") => beginning(&date(), "dddd-dd"),
+        (None, "year") => beginning(&date(), "dddd"),
         (None, _) => String::new(),
     }
+}
+
+/// The first characters of a date if they are of the form, `d` being a digit; else nothing.
+fn beginning(date: &str, form: &str) -> String {
+    let taken: String = date.chars().take(form.len()).collect();
+    let shape: String = taken.chars().map(|c| if c.is_ascii_digit() { 'd' } else { c }).collect();
+    if shape == form { taken } else { String::new() }
 }
 
 /// A record of a sentence; right or wrong.
@@ -223,5 +230,13 @@ mod tests {
         let gold = GoldSentence { fields: fields.as_object().unwrap().clone(), ..GoldSentence::default() };
         let values = ["month", "year", "words", "desk", "article"].map(|field| field_value(&gold, field));
         assert_eq!(values, ["2026-11", "2026", "7", "", ""]);
+        for date in ["29/11/2026", "2026", "20261129", "May 2026"] {
+            let fields = serde_json::json!({"date": date}).as_object().unwrap().clone();
+            assert_eq!(
+                field_value(&GoldSentence { fields, ..GoldSentence::default() }, "month"),
+                "",
+                "{date}"
+            );
+        }
     }
 }

@@ -233,6 +233,11 @@ impl FieldValues {
         Self { field: field.to_owned(), ..Self::default() }
     }
 
+    /// True if no sentence has a value.
+    pub fn is_blank(&self) -> bool {
+        self.values.keys().all(String::is_empty)
+    }
+
     /// Notes the value of the next sentence, and whether it is one of those that are scored for labels, and for entities.
     pub fn push(&mut self, value: &str, labels: bool, entities: bool) {
         let known = self.values.len() as u32;

@@ -218,8 +218,12 @@ fn tables_can_be_pasted_in_markdown() {
     let folder = tempfile::tempdir().unwrap();
     let data = articles(folder.path());
     let mut command = undertone();
-    command.args(["evaluate", "--markdown", "--by", "style"]).arg(&data);
-    let out = succeeds(&mut command);
+    command.args(["evaluate", "--markdown", "--by", "style,sytle"]).arg(&data);
+    let run = command
+        .assert()
+        .success()
+        .stderr(contains("no sentence has a `sytle`").and(contains("`style`").not()));
+    let out = String::from_utf8(run.get_output().stdout.clone()).unwrap();
     assert!(
         out.contains("|---|---:|") && out.lines().any(|line| line.starts_with("| condemnation")),
         "{out}"

@@ -400,6 +400,9 @@ impl Run<'_> {
         let differing = differences.count(tables, labels)?;
         let (classification, entities) =
             this.reports(&self.judged.engine, self.decisions[0], &groups, RESAMPLES);
+        for field in fields.iter().filter(|field| field.is_blank()) {
+            anstream::eprintln!("warning: {}: no sentence has a `{}`", self.path.display(), field.field);
+        }
         let evaluation = Evaluation {
             schema: Evaluation::SCHEMA,
             undertone: env!("CARGO_PKG_VERSION").into(),
