@@ -1,11 +1,21 @@
 //! Temperature and thresholds of a sentence head, fitted on development data.
 
 use crate::cli::scoring::SentenceAnswers;
-use undertone::bundle::SentenceTask;
+use undertone::bundle::{Bundle, SentenceTask};
 use undertone::evaluation::{
-    Cut, LabelTable, Objective, Rows, binary_nll, fit_temperature, fit_thresholds, softmax_nll,
+    Cut, Decisions, LabelTable, Objective, Rows, binary_nll, fit_temperature, fit_thresholds, softmax_nll,
 };
 use undertone::head::Activation;
+
+/// Whether the sentence head gives exactly one label.
+pub(crate) fn is_softmax(bundle: &Bundle) -> bool {
+    bundle.description.sentence().is_some_and(|task| task.activation == Activation::Softmax)
+}
+
+/// How a model itself decides labels.
+pub(crate) fn decisions(bundle: &Bundle) -> Decisions {
+    if is_softmax(bundle) { Decisions::Likeliest } else { Decisions::Stored }
+}
 
 /// Fits the temperature by the likelihood of the gold labels, and then, under sigmoid, each label's threshold. Under softmax the
 /// likeliest label wins, whatever its probability: there are no thresholds, and no cuts are given back.

@@ -14,6 +14,8 @@ pub(crate) struct Corpus {
     pub(crate) train: Vec<Dataset>,
     pub(crate) dev: Vec<Dataset>,
     pub(crate) test: Vec<Dataset>,
+    /// How they are read.
+    options: LabelledOptions,
 }
 
 /// What identifies a file that was learnt from or scored.
@@ -32,7 +34,8 @@ impl Corpus {
     pub(crate) fn read(recipe: &Recipe, options: &LabelledOptions) -> anyhow::Result<Self> {
         let read = |source: &Source| Ok(load_with(&source.path, options.clone())?);
         let all = |sources: &[Source]| sources.iter().map(read).collect::<anyhow::Result<Vec<_>>>();
-        Ok(Self { train: all(&recipe.train)?, dev: all(&recipe.dev)?, test: all(&recipe.test)? })
+        let (train, dev, test) = (all(&recipe.train)?, all(&recipe.dev)?, all(&recipe.test)?);
+        Ok(Self { train, dev, test, options: options.clone() })
     }
 
     /// Refuses labels and entity types that the head they are for does not know, and sentences that have not the one label a
@@ -43,7 +46,7 @@ impl Corpus {
             for (source, dataset) in sources.iter().zip(datasets) {
                 check_labels(source, dataset, recipe)?;
                 if recipe.activation == Activation::Softmax && !recipe.labels.is_empty() && source.labels {
-                    check_single(dataset)?;
+                    check_single(dataset, &self.options)?;
                 }
             }
         }
@@ -113,7 +116,7 @@ fn check_labels(source: &Source, dataset: &Dataset, recipe: &Recipe) -> anyhow::
     )))
 }
 
-fn check_single(dataset: &Dataset) -> anyhow::Result<()> {
+fn check_single(dataset: &Dataset, options: &LabelledOptions) -> anyhow::Result<()> {
     let several = |s: &GoldSentence| s.labels.as_ref().is_some_and(|labels| labels.len() != 1);
     let Some(index) = dataset.sentences.iter().position(several) else { return Ok(()) };
     let labels = dataset.sentences[index].labels.as_deref().unwrap_or_default();
@@ -124,14 +127,14 @@ fn check_single(dataset: &Dataset) -> anyhow::Result<()> {
     Err(misuse(format!(
         "{}: the sentence has {found}, and a softmax head is taught exactly one a sentence\n\nhint: for none, one or several \
          labels a sentence give `--task multilabel`, or `activation = \"sigmoid\"` in the settings file",
-        place(&dataset.path, index)
+        place(&dataset.path, options, index)
     )))
 }
 
 /// File and line of the sentence with that index.
-fn place(path: &Path, index: usize) -> String {
+fn place(path: &Path, options: &LabelledOptions, index: usize) -> String {
     let line = || {
-        let mut sentences = read_labelled(path, LabelledOptions::default()).ok()?;
+        let mut sentences = read_labelled(path, options.clone()).ok()?;
         Some(sentences.nth(index)?.ok()?.line)
     };
     match line() {

@@ -13,7 +13,6 @@ use std::time::Instant;
 use undertone::bundle::{Bundle, Weights};
 use undertone::engine::Engine;
 use undertone::evaluation::Objective;
-use undertone::head::Activation;
 use undertone::labels::GoldSentence;
 use undertone::training::{
     Distilled, Example, ExampleSource, Trainer, TrainingError, examples, initial_weights,
@@ -275,7 +274,7 @@ fn asked(recipe: &Recipe, hashes: &Hashes) -> anyhow::Result<String> {
 /// for entities, their F1.
 fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Result<Option<f64>> {
     let engine = Engine::new(bundle.clone())?;
-    let softmax = is_softmax(bundle);
+    let softmax = calibration::is_softmax(bundle);
     let mut scores = Vec::new();
     for sentences in gold {
         let (answers, _) = scoring::answer_all(&engine, sentences)?;
@@ -293,11 +292,6 @@ fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Res
         }
     }
     Ok((!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64))
-}
-
-/// Whether the sentence head gives exactly one label.
-pub(crate) fn is_softmax(bundle: &Bundle) -> bool {
-    bundle.description.sentence().is_some_and(|task| task.activation == Activation::Softmax)
 }
 
 /// Fits the temperature, and under sigmoid the thresholds, on the development sentences that have labels.

@@ -1,8 +1,9 @@
 //! One recipe under several seeds: a model a seed, and their figures as mean and standard deviation.
 
+use crate::cli::calibration::{decisions, is_softmax};
 use crate::cli::corpus::{self, Corpus, FileRecord};
 use crate::cli::figures::{Figures, Summaries, figures, print, summarise};
-use crate::cli::fit::{Fitted, Preparation, is_softmax, refuse_foreign, remove_checkpoint};
+use crate::cli::fit::{Fitted, Preparation, refuse_foreign, remove_checkpoint};
 use crate::cli::misuse;
 use crate::cli::output::PendingFile;
 use crate::cli::recipe::Recipe;
@@ -111,7 +112,7 @@ pub(crate) fn run(
 pub(crate) fn test(recipe: &Recipe, corpus: &Corpus, fitted: &Fitted) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let engine = Engine::new(fitted.bundle.clone())?;
-    let stored = if is_softmax(&fitted.bundle) { Decisions::Likeliest } else { Decisions::Stored };
+    let stored = decisions(&fitted.bundle);
     for (record, gold) in corpus::records(&corpus.test).iter().zip(corpus.test(recipe)) {
         let figures = figures(&engine, &gold, stored)?;
         writeln!(out, "{}: {} sentences, test", record.path.display(), record.sentences)?;
@@ -135,9 +136,8 @@ fn score_all(bundle: &Bundle, files: &[Sentences]) -> anyhow::Result<Vec<Figures
     let score = |file: &Sentences| {
         // The stored thresholds are fitted on the development sentences, and would flatter there.
         let decisions = match file.split {
-            _ if is_softmax(bundle) => Decisions::Likeliest,
-            "development" => Decisions::CrossFitted,
-            _ => Decisions::Stored,
+            "development" if !is_softmax(bundle) => Decisions::CrossFitted,
+            _ => decisions(bundle),
         };
         figures(&engine, &file.gold, decisions)
     };

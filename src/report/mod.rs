@@ -18,6 +18,11 @@ pub use record::{EntityRecord, Origin, SentenceRecord};
 pub use table::TableReport;
 pub use text_table::{TableStyle, TextTable};
 
+/// Text with a sign in place of every control character, so that no text can end a line or steer the terminal.
+pub fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Where records go, one sentence after the other.
 pub trait Report {
     /// Writes a sentence.

@@ -1,4 +1,4 @@
-use super::{Report, SentenceRecord};
+use super::{Report, SentenceRecord, visible};
 use anstyle::{AnsiColor, Effects, Style};
 use serde_json::Value;
 use std::io::{Result, Write};
@@ -109,8 +109,7 @@ fn labels(record: &SentenceRecord) -> Vec<(String, Style)> {
 
 /// One line without control characters, so that no text can steer the terminal.
 fn printable(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().map(visible).collect()
+    visible(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use super::visible;
 use std::io::{Result, Write};
 
 /// How tables are drawn.
@@ -9,7 +10,8 @@ pub enum TableStyle {
     Markdown,
 }
 
-/// Cells in rows; the first column is of words, the others of numbers.
+/// Cells in rows; the first column is of words, the others of numbers. Cells may be from the data: what would end a line or command
+/// a terminal is shown as what cannot be shown.
 pub struct TextTable {
     rows: Vec<Vec<String>>,
 }
@@ -57,11 +59,6 @@ impl TextTable {
         }
         if style == TableStyle::Markdown { writeln!(out) } else { Ok(()) }
     }
-}
-
-/// Cells may be from the data: what would end a line or command a terminal is shown as what cannot be shown.
-fn visible(cell: &str) -> String {
-    cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

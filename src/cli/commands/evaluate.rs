@@ -1,5 +1,6 @@
 //! `undertone evaluate`: score a model against labelled data.
 
+use crate::cli::calibration::{decisions, is_softmax};
 use crate::cli::differences::Differences;
 use crate::cli::labelled::{LabelledArgs, readable};
 use crate::cli::mistakes::{Mistakes, field_value, record};
@@ -19,7 +20,6 @@ use undertone::evaluation::{
     breakdown, compare,
 };
 use undertone::formats::{LabelledOptions, read_labelled};
-use undertone::head::Activation;
 use undertone::labels::GoldSentence;
 use undertone::report::{Evaluated, TableStyle, html, write_evaluation};
 
@@ -274,15 +274,13 @@ impl Judged {
     }
 
     fn decisions(&self, thresholds: Thresholds) -> anyhow::Result<Decisions> {
-        let task = self.engine.bundle().description.sentence();
-        let softmax = task.is_some_and(|task| task.activation == Activation::Softmax);
+        let bundle = self.engine.bundle();
         match thresholds {
-            Thresholds::CrossFitted if softmax => Err(misuse(
+            Thresholds::Stored => Ok(decisions(bundle)),
+            Thresholds::CrossFitted if is_softmax(bundle) => Err(misuse(
                 "`--thresholds cross-fitted` does not suit this model: it answers with its likeliest label (softmax), \
                  not with those above a threshold",
             )),
-            _ if softmax => Ok(Decisions::Likeliest),
-            Thresholds::Stored => Ok(Decisions::Stored),
             Thresholds::CrossFitted => Ok(Decisions::CrossFitted),
         }
     }

@@ -139,14 +139,13 @@ fn write_text(out: &mut impl Write, agreement: &Agreement) -> std::io::Result<()
     writeln!(out, "\n{} with a disagreement", counted(disagreements.len(), "sentence", "sentences"))
 }
 
+fn write_equal(out: &mut impl Write, what: &str, equal: usize, sentences: usize) -> std::io::Result<()> {
+    let (of, share) = (counted(sentences, "sentence", "sentences"), percent(equal, sentences));
+    writeln!(out, "\n{what} of {of}: equal in {equal} ({share})")
+}
+
 fn write_labels(out: &mut impl Write, labels: &LabelAgreement) -> std::io::Result<()> {
-    writeln!(
-        out,
-        "\nlabels of {}: equal in {} ({})",
-        counted(labels.sentences, "sentence", "sentences"),
-        labels.equal,
-        percent(labels.equal, labels.sentences)
-    )?;
+    write_equal(out, "labels", labels.equal, labels.sentences)?;
     let mut rows =
         vec![cells(["label", "both", "only A", "only B", "neither", "agreement", "kappa", "alpha"])];
     for row in &labels.labels {
@@ -172,13 +171,7 @@ fn write_labels(out: &mut impl Write, labels: &LabelAgreement) -> std::io::Resul
 }
 
 fn write_entities(out: &mut impl Write, entities: &EntityAgreement) -> std::io::Result<()> {
-    writeln!(
-        out,
-        "\nentities of {}: equal in {} ({})",
-        counted(entities.sentences, "sentence", "sentences"),
-        entities.equal,
-        percent(entities.equal, entities.sentences)
-    )?;
+    write_equal(out, "entities", entities.equal, entities.sentences)?;
     let row = |name: &str, exact: Counts, overlap: Counts| {
         vec![
             name.to_owned(),

@@ -3,6 +3,7 @@
 use crate::cli::labelled::readable;
 use crate::cli::misuse;
 use std::path::{Path, PathBuf};
+use undertone::report::{TableStyle, TextTable, visible};
 
 /// Refuses inputs that are not files, or that are named twice.
 pub(super) fn present<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
@@ -46,10 +47,6 @@ pub(super) fn excerpt(text: &str, width: usize) -> String {
     excerpt
 }
 
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 /// A share in percent.
 pub(super) fn percent(part: usize, whole: usize) -> String {
     match whole {
@@ -58,24 +55,16 @@ pub(super) fn percent(part: usize, whole: usize) -> String {
     }
 }
 
-/// Rows in columns, the first to the left and the others to the right, two spaces between them; without control characters, as
-/// names of labels come from files.
+/// Rows in columns, the first to the left and the others to the right.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
-    let mut widths = Vec::new();
-    for row in rows {
-        widths.resize(widths.len().max(row.len()), 0);
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(i, (cell, &width))| match i {
-            0 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        visible(cells.collect::<Vec<_>>().join("  ").trim_end()) + "\n"
-    };
-    rows.iter().map(line).collect()
+    let cells = |row: &Vec<String>| row.iter().map(|cell| cell.trim_end().to_owned()).collect::<Vec<_>>();
+    let Some((header, rows)) = rows.split_first() else { return String::new() };
+    let header = cells(header);
+    let mut table = TextTable::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    rows.iter().for_each(|row| table.row(cells(row)));
+    let mut out = Vec::new();
+    table.write(&mut out, TableStyle::Text).expect("writing to memory does not fail");
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
