@@ -5,6 +5,8 @@ use anyhow::Context;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use undertone::formats::{DocumentOptions, Documents, InputFormat, read_documents};
 use walkdir::WalkDir;
 
@@ -26,6 +28,9 @@ pub(crate) struct InputArgs {
     /// Field or column that holds the name of the record, in JSONL, CSV and TSV
     #[arg(long, value_name = "NAME", default_value = "id")]
     id_field: String,
+    /// Field or column that holds the date, in JSONL, CSV and TSV: records then have a `date`
+    #[arg(long, value_name = "NAME")]
+    date_field: Option<String>,
     /// Take every text as one sentence
     #[arg(long)]
     no_split: bool,
@@ -63,13 +68,17 @@ pub(crate) struct Inputs {
     format: Option<InputFormat>,
     text_field: String,
     id_field: String,
+    date_field: Option<String>,
     split: bool,
+    /// Whether a folder was opened up.
+    opened_up: bool,
+    bytes_read: Arc<AtomicU64>,
 }
 
 impl InputArgs {
     /// Looks for every input before any is read, so that a mistyped name costs no work.
     pub(crate) fn resolve(self) -> anyhow::Result<Inputs> {
-        let Self { mut inputs, input_format, text_field, id_field, no_split } = self;
+        let Self { mut inputs, input_format, text_field, id_field, date_field, no_split } = self;
         if inputs.is_empty() {
             if std::io::stdin().is_terminal() {
                 return Err(misuse(
@@ -79,11 +88,13 @@ impl InputArgs {
             inputs.push(STDIN.into());
         }
         let mut paths = Vec::new();
+        let mut opened_up = false;
         for input in inputs {
             if input.as_os_str() == STDIN || input.is_file() {
                 paths.push(input);
             } else if input.is_dir() {
                 paths.extend(files_below(&input)?);
+                opened_up = true;
             } else {
                 // What is neither may still be readable: a named pipe, a device.
                 std::fs::metadata(&input).map_err(|e| misuse(format!("{}: {e}", input.display())))?;
@@ -91,39 +102,86 @@ impl InputArgs {
             }
         }
         let format = input_format.map(InputFormat::from);
-        Ok(Inputs { paths, format, text_field, id_field, split: !no_split })
+        let split = !no_split;
+        let bytes_read = Arc::default();
+        Ok(Inputs { paths, format, text_field, id_field, date_field, split, opened_up, bytes_read })
     }
 }
 
 impl Inputs {
-    /// The documents of one input after the other; an input that cannot be opened comes as an error with its name.
-    pub(crate) fn documents(self) -> impl Iterator<Item = anyhow::Result<Documents>> {
-        let Self { paths, format, text_field, id_field, split } = self;
-        paths.into_iter().map(move |path| {
-            let name = path.display().to_string();
-            let mut reader: Box<dyn BufRead> = if path.as_os_str() == STDIN {
-                Box::new(BufReader::new(std::io::stdin()))
-            } else {
-                Box::new(BufReader::new(File::open(&path).with_context(|| name.clone())?))
-            };
-            let format = match format.or_else(|| InputFormat::of_name(&name)) {
-                Some(format) => format,
-                None => {
-                    // A whole line, however long: half a record cannot be told from an article.
-                    let mut first = Vec::new();
-                    while first.trim_ascii().is_empty()
-                        && reader.read_until(b'\n', &mut first).with_context(|| name.clone())? > 0
-                    {
-                    }
-                    let format = InputFormat::of_content(&first);
-                    reader = Box::new(Cursor::new(first).chain(reader));
-                    format
+    /// The files in the order in which they are read; `-` is standard input.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// True if files were looked for: those that cannot be read are then passed over.
+    pub(crate) fn opened_up(&self) -> bool {
+        self.opened_up
+    }
+
+    /// Bytes of all inputs together, as they stand on disk; `None` if one has no size, such as a pipe.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        let size = |path: &PathBuf| std::fs::metadata(path).ok().filter(|m| m.is_file()).map(|m| m.len());
+        self.paths.iter().map(size).sum()
+    }
+
+    /// Bytes read so far from all inputs together, as they stand on disk. Rises while documents are read.
+    pub(crate) fn bytes_read(&self) -> Arc<AtomicU64> {
+        self.bytes_read.clone()
+    }
+
+    /// The documents of the input at `index` of `paths`.
+    ///
+    /// # Errors
+    /// If it cannot be opened; the error tells its name.
+    pub(crate) fn open(&self, index: usize) -> anyhow::Result<Documents> {
+        let path = &self.paths[index];
+        let name = path.display().to_string();
+        let mut reader: Box<dyn BufRead> = if path.as_os_str() == STDIN {
+            Box::new(BufReader::new(self.counted(std::io::stdin())))
+        } else {
+            Box::new(BufReader::new(self.counted(File::open(path).with_context(|| name.clone())?)))
+        };
+        let format = match self.format.or_else(|| InputFormat::of_name(&name)) {
+            Some(format) => format,
+            None => {
+                // A whole line, however long: half a record cannot be told from an article.
+                let mut first = Vec::new();
+                while first.trim_ascii().is_empty()
+                    && reader.read_until(b'\n', &mut first).with_context(|| name.clone())? > 0
+                {
                 }
-            };
-            let options =
-                DocumentOptions { format, text_field: text_field.clone(), id_field: id_field.clone(), split };
-            Ok(read_documents(reader, &name, &options))
-        })
+                let format = InputFormat::of_content(&first);
+                reader = Box::new(Cursor::new(first).chain(reader));
+                format
+            }
+        };
+        let options = DocumentOptions {
+            format,
+            text_field: self.text_field.clone(),
+            id_field: self.id_field.clone(),
+            date_field: self.date_field.clone(),
+            split: self.split,
+        };
+        Ok(read_documents(reader, &name, &options))
+    }
+
+    fn counted<R: Read>(&self, reader: R) -> Counted<R> {
+        Counted { reader, bytes: self.bytes_read.clone() }
+    }
+}
+
+/// A reader that counts what passes through it.
+struct Counted<R> {
+    reader: R,
+    bytes: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
     }
 }
 

@@ -71,7 +71,7 @@ impl OutputArgs {
 impl Output {
     /// Hands on what is buffered and, if there is a file, gives it its name.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
-        self.report.flush()?;
+        self.report.finish()?;
         self.file.map_or(Ok(()), PendingFile::keep)
     }
 }

@@ -3,7 +3,9 @@
 mod documents;
 mod labelled;
 
-pub use documents::{BadRecord, Document, DocumentOptions, Documents, InputFormat, read_documents};
+pub use documents::{
+    BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, read_documents,
+};
 pub(crate) use labelled::brat_documents;
 pub use labelled::{
     BratWriter, Contents, Flaw, FlawKind, Labelled, LabelledFormat, LabelledOptions, LabelledSentences,

@@ -43,16 +43,17 @@ fn io_error(error: csv::Error) -> std::io::Error {
 
 /// Column names and values of a record.
 fn cells(record: &SentenceRecord) -> Result<Vec<(String, String)>> {
-    let SentenceRecord { id, sentence, start, end, text, stance, scores, abstained, entities, fields } =
+    let SentenceRecord { id, date, sentence, start, end, text, stance, scores, abstained, entities, fields } =
         record;
     let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-    let mut cells = vec![
-        ("id".to_owned(), id),
+    let mut cells = vec![("id".to_owned(), id)];
+    cells.extend(date.iter().map(|date| ("date".to_owned(), date.clone())));
+    cells.extend([
         ("sentence".to_owned(), sentence.to_string()),
         ("start".to_owned(), start.to_string()),
         ("end".to_owned(), end.to_string()),
         ("text".to_owned(), text.clone()),
-    ];
+    ]);
     cells.extend(stance.iter().map(|labels| ("stance".to_owned(), labels.join(";"))));
     let scores = scores.iter().flatten();
     cells.extend(scores.map(|(label, score)| (format!("score_{label}"), rounded(*score).to_string())));

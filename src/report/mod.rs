@@ -36,4 +36,12 @@ pub trait Report {
     /// # Errors
     /// If the writer fails.
     fn flush(&mut self) -> std::io::Result<()>;
+
+    /// Writes what stands at the end, and hands everything on. Nothing may be written after it.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    fn finish(&mut self) -> std::io::Result<()> {
+        self.flush()
+    }
 }

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 pub struct SentenceRecord {
     /// Name of the text the sentence stands in.
     pub id: Value,
+    /// When the text was written, in the words of the input, where that is handed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
     /// Number of the sentence in its text, from 1.
     pub sentence: usize,
     /// Offset of its first character in the text.
@@ -97,6 +100,7 @@ impl<'a> Origin<'a> {
         let scores = || labels.iter().cloned().zip(prediction.scores.iter().copied()).collect();
         SentenceRecord {
             id: self.id.clone(),
+            date: None,
             sentence: self.sentences,
             start: self.length + start,
             end: self.length + end,

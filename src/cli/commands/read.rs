@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use undertone::engine::{Aggregation, DeviceChoice, Engine, EngineError, Input, Tasks, ZeroShot};
 use undertone::formats::{BadRecord, Document};
 use undertone::report::Origin;
-use undertone::text::{OffsetUnit, Offsets};
+use undertone::text::{OffsetUnit, Offsets, Span};
 
 #[derive(clap::Args)]
 pub(crate) struct ReadArgs {
@@ -284,8 +284,8 @@ fn run(
         tokens: 0,
         unknown_tokens: 0,
     };
-    for documents in inputs.documents() {
-        let documents = match documents {
+    for input in 0..inputs.paths().len() {
+        let documents = match inputs.open(input) {
             Ok(documents) => documents,
             Err(error) => {
                 writer.write()?;
@@ -341,7 +341,7 @@ struct Writer<'a> {
     min_confidence: Option<f32>,
     output: Output,
     /// Documents that are read and not yet written, and what they weigh, in sentences.
-    ahead: Vec<Document>,
+    ahead: Vec<(Document, Vec<Span>)>,
     load: usize,
     /// Sentences of the text that the last document belongs to, so far.
     sentences: usize,
@@ -355,18 +355,21 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Takes a document, and writes when there is enough to batch.
     fn push(&mut self, document: Document) -> anyhow::Result<()> {
-        self.load += document.sentences.len().max(document.text.len() / BYTES_PER_SENTENCE).max(1);
-        self.ahead.push(document);
+        let sentences = document.sentences();
+        self.load += sentences.len().max(document.text.len() / BYTES_PER_SENTENCE).max(1);
+        self.ahead.push((document, sentences));
         if self.load >= LOOK_AHEAD { self.write() } else { Ok(()) }
     }
 
     /// Predicts and writes the documents that were taken.
     fn write(&mut self) -> anyhow::Result<()> {
         self.load = 0;
-        let documents = std::mem::take(&mut self.ahead);
+        let (documents, sentences): (Vec<Document>, Vec<Vec<Span>>) =
+            std::mem::take(&mut self.ahead).into_iter().unzip();
         let inputs: Vec<Input> = documents
             .iter()
-            .flat_map(|d| d.sentences.iter().map(|span| span.of(&d.text).unwrap_or_default()))
+            .zip(&sentences)
+            .flat_map(|(d, spans)| spans.iter().map(|span| span.of(&d.text).unwrap_or_default()))
             .map(|text| Input { text, words: None })
             .collect();
         // One article may have more sentences than fit the look-ahead: it is predicted as it is written.
@@ -375,7 +378,9 @@ impl Writer<'_> {
                 Ok(predictions) => predictions.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error)],
             });
-        for Document { id, text, sentences, continues, fields } in &documents {
+        for (Document { id, date, text, continues, fields, .. }, sentences) in
+            documents.iter().zip(&sentences)
+        {
             if !continues {
                 (self.sentences, self.length) = (0, 0);
             }
@@ -390,6 +395,7 @@ impl Writer<'_> {
                 self.tokens += prediction.tokens;
                 self.unknown_tokens += prediction.unknown_tokens;
                 let mut record = origin.record(text, span, &prediction, self.engine.labels());
+                record.date = date.clone();
                 record.fields = self.keep_fields.then(|| fields.clone());
                 if let Some(least) = self.min_confidence {
                     record.abstain(prediction.confidence() < least);

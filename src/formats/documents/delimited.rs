@@ -1,4 +1,4 @@
-use super::{BadRecord, Document, DocumentOptions, Documents, not_utf8, sentences};
+use super::{BadRecord, Document, DocumentOptions, Documents, not_utf8};
 use csv::ByteRecord;
 use serde_json::{Map, Value};
 use std::io::BufRead;
@@ -78,8 +78,9 @@ fn document(
     }
     let mut document = Document {
         id: Value::String(format!("{name}:{line}")),
+        date: None,
         text: String::new(),
-        sentences: Vec::new(),
+        segmentation: options.segmentation(),
         continues: false,
         fields: Map::new(),
     };
@@ -93,11 +94,12 @@ fn document(
             if !value.is_empty() {
                 document.id = Value::String(value);
             }
+        } else if options.date_field.as_ref() == Some(column) {
+            document.date = (!value.is_empty()).then_some(value);
         } else {
             document.fields.insert(column.clone(), Value::String(value));
         }
     }
-    document.sentences = sentences(&document.text, options.split);
     Ok(document)
 }
 

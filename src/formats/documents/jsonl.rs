@@ -1,4 +1,4 @@
-use super::{BadRecord, Document, DocumentOptions, Documents, not_utf8, sentences};
+use super::{BadRecord, Document, DocumentOptions, Documents, not_utf8};
 use serde_json::{Map, Value};
 use std::io::BufRead;
 
@@ -48,7 +48,12 @@ fn document(bytes: &[u8], line: usize, name: &str, options: &DocumentOptions) ->
         None | Some(Value::Null) => Value::String(format!("{name}:{line}")),
         Some(id) => id,
     };
-    Ok(Document { id, sentences: sentences(&text, options.split), text, continues: false, fields })
+    let date = options.date_field.as_ref().and_then(|field| match fields.shift_remove(field)? {
+        Value::Null => None,
+        Value::String(date) => Some(date),
+        other => Some(other.to_string()),
+    });
+    Ok(Document { id, date, text, segmentation: options.segmentation(), continues: false, fields })
 }
 
 #[cfg(test)]
@@ -66,7 +71,7 @@ mod tests {
         assert_eq!((&first.id, sentences(first)), (&json!(7), vec!["One left.", "Two stay."]));
         assert_eq!(first.fields.keys().collect::<Vec<_>>(), ["z", "a"]);
         let second = documents[1].as_ref().unwrap();
-        assert_eq!((&second.id, second.sentences.len()), (&json!("in:3"), 0));
+        assert_eq!((&second.id, second.sentences().len()), (&json!("in:3"), 0));
     }
 
     #[test]

@@ -8,19 +8,44 @@ use crate::text::{Span, split_sentences, trimmed};
 use serde_json::{Map, Value};
 use std::io::BufRead;
 
-/// A text and its sentences.
+/// A text to read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// What the input calls it; the name of the file where it has no name of its own.
     pub id: Value,
+    /// When it was written, in the words of the input, if a field for that was named and the record has it.
+    pub date: Option<String>,
     /// The text that offsets count in, or a stretch of it.
     pub text: String,
-    /// Sentences, in bytes of `text`.
-    pub sentences: Vec<Span>,
+    /// What its sentences are.
+    pub segmentation: Segmentation,
     /// True if the text goes on where the text of the document before it stopped: a stretch of one long input.
     pub continues: bool,
     /// The record's other fields, in the order of the input.
     pub fields: Map<String, Value>,
+}
+
+/// What the sentences of a text are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segmentation {
+    /// What [`split_sentences`] finds.
+    Split,
+    /// The text as a whole, if there is any.
+    Whole,
+    /// These, in bytes of the text.
+    Spans(Vec<Span>),
+}
+
+impl Document {
+    /// Sentences, in bytes of `text`. Splitting takes time: it is done here and not when the document is read, so that
+    /// documents can be passed over quickly.
+    pub fn sentences(&self) -> Vec<Span> {
+        match &self.segmentation {
+            Segmentation::Split => split_sentences(&self.text),
+            Segmentation::Whole => trimmed(&self.text, Span::new(0, self.text.len())).into_iter().collect(),
+            Segmentation::Spans(spans) => spans.clone(),
+        }
+    }
 }
 
 /// How an input is laid out.
@@ -70,8 +95,16 @@ pub struct DocumentOptions {
     pub text_field: String,
     /// Name of the field that holds the record's name; a record without it is called `file:line`.
     pub id_field: String,
+    /// Name of the field that holds the date, if there is one to hand on.
+    pub date_field: Option<String>,
     /// Whether texts are split into sentences; else each is one sentence. Lines are never split.
     pub split: bool,
+}
+
+impl DocumentOptions {
+    fn segmentation(&self) -> Segmentation {
+        if self.split { Segmentation::Split } else { Segmentation::Whole }
+    }
 }
 
 /// A record that could not be read.
@@ -97,7 +130,7 @@ pub type Documents = Box<dyn Iterator<Item = Result<Document, BadRecord>>>;
 /// included. An empty input has no documents in record formats, and one without sentences in plain text.
 pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOptions) -> Documents {
     match options.format {
-        InputFormat::Text => plain::article(reader, name.to_owned(), options.split),
+        InputFormat::Text => plain::article(reader, name.to_owned(), options.segmentation()),
         InputFormat::Lines => plain::lines(reader, name.to_owned()),
         InputFormat::Jsonl => jsonl::read(reader, name.to_owned(), options.clone()),
         InputFormat::Csv => delimited::read(reader, name.to_owned(), options.clone(), b','),
@@ -115,11 +148,6 @@ impl BadRecord {
     }
 }
 
-/// The sentences of a text, or the text as the only one.
-fn sentences(text: &str, split: bool) -> Vec<Span> {
-    if split { split_sentences(text) } else { trimmed(text, Span::new(0, text.len())).into_iter().collect() }
-}
-
 fn not_utf8(at: usize) -> String {
     format!("byte {at} is not UTF-8; convert the file, e.g. with `iconv -f latin1 -t utf-8`")
 }
@@ -129,12 +157,18 @@ mod testing {
     use super::*;
 
     pub(super) fn read(format: InputFormat, content: &[u8]) -> Vec<Result<Document, BadRecord>> {
-        let options =
-            DocumentOptions { format, text_field: "text".into(), id_field: "id".into(), split: true };
+        let options = DocumentOptions {
+            format,
+            text_field: "text".into(),
+            id_field: "id".into(),
+            date_field: None,
+            split: true,
+        };
         read_documents(Box::new(std::io::Cursor::new(content.to_vec())), "in", &options).collect()
     }
 
     pub(super) fn sentences(document: &Document) -> Vec<&str> {
-        document.sentences.iter().map(|span| span.of(&document.text).expect("a span of the text")).collect()
+        let spans = document.sentences().into_iter();
+        spans.map(|span| span.of(&document.text).expect("a span of the text")).collect()
     }
 }

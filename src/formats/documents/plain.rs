@@ -1,19 +1,20 @@
-use super::{BadRecord, Document, Documents, not_utf8, sentences};
+use super::{BadRecord, Document, Documents, Segmentation, not_utf8};
 use crate::text::{Span, trimmed};
 use serde_json::{Map, Value};
 use std::io::{BufRead, Read};
 
 /// The whole input as one article.
-pub(super) fn article(mut reader: Box<dyn BufRead>, name: String, split: bool) -> Documents {
+pub(super) fn article(mut reader: Box<dyn BufRead>, name: String, segmentation: Segmentation) -> Documents {
     let read = move || {
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).map_err(|e| BadRecord::whole(&name, e.to_string()))?;
         let text = String::from_utf8(bytes)
             .map_err(|e| BadRecord::whole(&name, not_utf8(e.utf8_error().valid_up_to())))?;
         Ok(Document {
-            sentences: sentences(&text, split),
             id: Value::String(name),
+            date: None,
             text,
+            segmentation,
             continues: false,
             fields: Map::new(),
         })
@@ -38,15 +39,9 @@ pub(super) fn lines(mut reader: Box<dyn BufRead>, name: String) -> Documents {
         if over {
             return None;
         }
-        let mut document = Document {
-            id: Value::String(name.clone()),
-            text: String::new(),
-            sentences: Vec::new(),
-            continues,
-            fields: Map::new(),
-        };
-        continues = true;
-        while document.sentences.len() < LINES && document.text.len() < BYTES {
+        let mut text = String::new();
+        let mut spans = Vec::new();
+        while spans.len() < LINES && text.len() < BYTES {
             let mut bytes = Vec::new();
             line += 1;
             match reader.read_until(b'\n', &mut bytes) {
@@ -55,17 +50,17 @@ pub(super) fn lines(mut reader: Box<dyn BufRead>, name: String) -> Documents {
                     break;
                 }
                 Ok(_) => match String::from_utf8(bytes) {
-                    Ok(text) => {
-                        let span = Span::new(0, text.len()).shifted(document.text.len());
-                        document.text.push_str(&text);
-                        document.sentences.extend(trimmed(&document.text, span));
+                    Ok(sentence) => {
+                        let span = Span::new(0, sentence.len()).shifted(text.len());
+                        text.push_str(&sentence);
+                        spans.extend(trimmed(&text, span));
                     }
                     Err(error) => {
                         // Its characters cannot be counted, so it stands in the text as the characters that a lossy
                         // decoder would show.
                         let at = error.utf8_error().valid_up_to();
                         let bytes = error.into_bytes();
-                        document.text.push_str(&String::from_utf8_lossy(&bytes));
+                        text.push_str(&String::from_utf8_lossy(&bytes));
                         held = Some(BadRecord::at(&name, line, not_utf8(at), bytes));
                         break;
                     }
@@ -77,7 +72,17 @@ pub(super) fn lines(mut reader: Box<dyn BufRead>, name: String) -> Documents {
                 }
             }
         }
-        (!document.text.is_empty()).then_some(Ok(document)).or_else(|| held.take().map(Err))
+        if text.is_empty() {
+            return held.take().map(Err);
+        }
+        Some(Ok(Document {
+            id: Value::String(name.clone()),
+            date: None,
+            text,
+            segmentation: Segmentation::Spans(spans),
+            continues: std::mem::replace(&mut continues, true),
+            fields: Map::new(),
+        }))
     }))
 }
 
