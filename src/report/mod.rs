@@ -6,6 +6,7 @@ mod figures;
 mod html;
 mod jsonl;
 mod record;
+mod shape;
 mod table;
 mod text_table;
 
@@ -15,6 +16,7 @@ pub use figures::write_evaluation;
 pub use html::{Evaluated, html};
 pub use jsonl::JsonlReport;
 pub use record::{EntityRecord, Origin, SentenceRecord};
+pub use shape::{Rows, Shape};
 pub use table::TableReport;
 pub use text_table::{TableStyle, TextTable};
 
