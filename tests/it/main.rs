@@ -13,3 +13,4 @@ mod pipelines;
 mod report;
 mod seqeval;
 mod train;
+mod writing;
