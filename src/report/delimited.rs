@@ -223,6 +223,7 @@ fn io_error(error: csv::Error) -> std::io::Error {
 mod tests {
     use super::super::record::testing::record;
     use super::*;
+    use proptest::prelude::*;
 
     fn shape(rows: Rows) -> Shape {
         let labels = Some(vec!["condemnation".to_owned(), "speculation".to_owned()]);
@@ -316,5 +317,38 @@ mod tests {
                 "7\t1\t1\t0\t0\t[]",
             ]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_record_is_a_row_that_reads_back(id in "(?s).*", text in "(?s).*", date in "(?s).*", label in "(?s).*", entity in "(?s).*") {
+            let mut record = record();
+            (record.id, record.text, record.date) = (id.into(), text, Some(date));
+            record.stance = Some(vec![label]);
+            record.entities.as_mut().unwrap()[0].text = entity;
+            let shape = Shape { date: true, ..shape(Rows::Entity) };
+            for (separator, delimiter) in [(Separator::Comma, b','), (Separator::Tab, b'\t')] {
+                let mut out = Vec::new();
+                let mut report = DelimitedReport::new(&mut out, separator, &shape).unwrap();
+                report.sentence(&record).unwrap();
+                report.sentence(&record).unwrap();
+                drop(report);
+                let mut reader = csv::ReaderBuilder::new()
+                    .delimiter(delimiter)
+                    .quoting(separator == Separator::Comma)
+                    .from_reader(out.as_slice());
+                let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.unwrap()).collect();
+                prop_assert_eq!(rows.len(), 2);
+                let cell = |text: &str| match separator {
+                    Separator::Comma => text.to_owned(),
+                    Separator::Tab => text.replace(BREAKS, " "),
+                };
+                prop_assert_eq!(&rows[1][0], cell(record.id.as_str().unwrap()));
+                prop_assert_eq!(&rows[1][1], cell(record.date.as_deref().unwrap()));
+                prop_assert_eq!(&rows[1][6], cell(&record.entities.as_ref().unwrap()[0].text));
+                prop_assert_eq!(&rows[1][8], cell(&record.stance.as_ref().unwrap()[0]));
+                prop_assert_eq!(&rows[1][9], cell(&record.text));
+            }
+        }
     }
 }

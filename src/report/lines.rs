@@ -49,6 +49,7 @@ impl<W: Write> Report for LinesReport<W> {
 mod tests {
     use super::super::record::testing::record;
     use super::*;
+    use proptest::prelude::*;
 
     fn line(shape: &Shape, record: &SentenceRecord) -> String {
         let mut out = Vec::new();
@@ -70,5 +71,19 @@ mod tests {
         assert_eq!(line(&Shape { labels, ..Shape::default() }, &bare), "abstained\tOne two \u{fffd}[31m\n");
         let names = Shape { entities, ..Shape::default() };
         assert_eq!(line(&names, &record()), "LOC:Zürich\tWe condemn Zürich, they say.\n");
+    }
+
+    proptest! {
+        #[test]
+        fn any_sentence_is_one_line_of_three_columns(text in "\\PC*|[\\s\\x00-\\x1f]*", label in "(?s).*", entity in "(?s).*") {
+            let mut record = record();
+            record.text = text;
+            record.stance = Some(vec![label]);
+            record.entities.as_mut().unwrap()[0].text = entity;
+            let shape = Shape { labels: Some(Vec::new()), entities: true, ..Shape::default() };
+            let line = line(&shape, &record);
+            prop_assert_eq!(line.matches('\n').count(), 1);
+            prop_assert_eq!(line.split('\t').count(), 3);
+        }
     }
 }
