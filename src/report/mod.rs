@@ -1,7 +1,8 @@
-//! Results to any writer: JSON lines, CSV, a table for people; evaluations as a page for the browser.
+//! Results to any writer: JSON lines, CSV, Parquet, Arrow, a table for people; evaluations as a page for the browser.
 
 #[cfg(feature = "columns")]
 mod columns;
+mod compressed;
 mod delimited;
 mod figures;
 #[cfg(feature = "html")]
@@ -14,6 +15,7 @@ mod text_table;
 
 #[cfg(feature = "columns")]
 pub use columns::ColumnsReport;
+pub use compressed::{CompressedReport, Compression};
 pub use delimited::CsvReport;
 pub use figures::write_evaluation;
 #[cfg(feature = "html")]
