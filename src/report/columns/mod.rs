@@ -3,6 +3,8 @@
 mod rows;
 mod schema;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 use self::rows::{ArticleRow, EntityRow, SentenceRow};
 use self::schema::schema;

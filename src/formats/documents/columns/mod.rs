@@ -2,8 +2,12 @@
 
 mod arrow;
 mod message;
+mod pages;
 mod parquet;
 mod rows;
+#[cfg(test)]
+mod tests;
+mod thrift;
 
 use self::rows::Columns;
 use super::{BadRecord, Document, DocumentOptions, Documents, InputFormat};

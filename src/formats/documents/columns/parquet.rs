@@ -1,18 +1,20 @@
 use super::super::{BadRecord, DocumentOptions};
+use super::pages::OneGroup;
 use super::rows::Columns;
-use super::{ROWS, Stretch, guarded, rows};
+use super::{ROWS, Stretch, guarded, rows, thrift};
 use arrow_array::RecordBatch;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 /// Rows of a Parquet file, row group by row group. What is wrong in one costs its rows and none of the next.
 pub(super) struct Groups<P> {
-    file: File,
+    file: Arc<File>,
     name: String,
     metadata: ArrowReaderMetadata,
+    levels: FieldLevels,
     mask: ProjectionMask,
     progress: P,
     /// Bytes of the file, and those of which `progress` knows.
@@ -40,13 +42,28 @@ impl<P: FnMut(u64)> Groups<P> {
     ) -> Result<(Columns, Self), String> {
         let bytes = file.metadata().map_err(|error| error.to_string())?.len();
         // The Arrow schema that writers may leave in the file says nothing that is needed, and is one more thing to trust.
+        check_footer(&file, bytes).map_err(|reason| format!("not a whole Parquet file: {reason}"))?;
         let reading = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = guarded(|| ArrowReaderMetadata::load(&file, reading))
             .map_err(|reason| format!("not a whole Parquet file: {reason}"))?;
         let columns = Columns::new(metadata.schema(), name.clone(), options)?;
         let mask = ProjectionMask::roots(metadata.parquet_schema(), columns.projection().iter().copied());
-        let groups =
-            Self { file, name, metadata, mask, progress, bytes, told: 0, next: 0, before: 0, open: None };
+        let levels =
+            guarded(|| parquet_to_arrow_field_levels(metadata.parquet_schema(), mask.clone(), None))?;
+        let file = Arc::new(file);
+        let groups = Self {
+            file,
+            levels,
+            name,
+            metadata,
+            mask,
+            progress,
+            bytes,
+            told: 0,
+            next: 0,
+            before: 0,
+            open: None,
+        };
         Ok((columns, groups))
     }
 
@@ -69,14 +86,9 @@ impl<P: FnMut(u64)> Groups<P> {
             }
         }
         let rows = self.rows(self.next)?;
-        let open = || {
-            let file = self.file.try_clone()?;
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
-                .with_row_groups(vec![self.next])
-                .with_projection(self.mask.clone())
-                .with_batch_size(ROWS)
-                .build()
-        };
+        let (file, metadata) = (self.file.clone(), self.metadata.metadata().clone());
+        let group = OneGroup { file, metadata, group: self.next };
+        let open = || ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &group, ROWS, None);
         Ok(Open { reader: guarded(open)?, rows, read: 0 })
     }
 
@@ -126,6 +138,27 @@ impl Open {
             }
         }
     }
+}
+
+/// Whether the file ends in a footer whose lengths can be.
+fn check_footer(mut file: &File, bytes: u64) -> Result<(), String> {
+    const TAIL: u64 = 8;
+    let tail = || -> std::io::Result<[u8; TAIL as usize]> {
+        let mut tail = [0; TAIL as usize];
+        file.seek(SeekFrom::Start(bytes.saturating_sub(TAIL)))?;
+        file.read_exact(&mut tail)?;
+        Ok(tail)
+    };
+    let [a, b, c, d, magic @ ..] = { tail }().map_err(|_| "it is too short")?;
+    let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+    if &magic != b"PAR1" || length + TAIL > bytes {
+        return Err("its end, which says what is in it, is missing".to_owned());
+    }
+    let mut footer = Vec::new();
+    file.seek(SeekFrom::Start(bytes - TAIL - length))
+        .and_then(|_| file.take(length).read_to_end(&mut footer))
+        .map_err(|error| error.to_string())?;
+    thrift::check(&footer).map_err(|reason| format!("of its end, {reason}"))
 }
 
 impl<P: FnMut(u64)> Iterator for Groups<P> {
