@@ -66,6 +66,9 @@ impl OutputArgs {
         if form == Form::Brat && self.output.is_none() {
             return Err(misuse("brat keeps its documents in a folder; name a new one with --output"));
         }
+        if self.on_terminal() && form.is_binary() {
+            return Err(misuse("a terminal cannot show columns; name a file with --output, or pipe them on"));
+        }
         let format = Format { form, compression };
         format.refuse(self.rows())?;
         Ok(format)

@@ -1,6 +1,8 @@
-//! Results to any writer: JSON lines, CSV and TSV, a table for people, the formats of tools for annotation; evaluations as a
+//! Results to any writer: JSON lines, CSV and TSV, Parquet and Arrow, a table for people, the formats of tools for annotation; evaluations as a
 //! page for the browser.
 
+#[cfg(feature = "columns")]
+mod columns;
 mod compressed;
 mod delimited;
 mod figures;
@@ -16,6 +18,8 @@ mod summary;
 mod table;
 mod text_table;
 
+#[cfg(feature = "columns")]
+pub use columns::ColumnsReport;
 pub use compressed::{CompressedReport, Compression};
 pub use delimited::{DelimitedReport, Separator};
 pub use figures::write_evaluation;

@@ -1,6 +1,7 @@
 //! Rooms meeting each other: one binary, because linking is slow.
 
 mod cli;
+mod columns;
 mod convert;
 mod datasets;
 mod default_model;

@@ -248,7 +248,7 @@ fn run(
         device,
         threads,
     } = args;
-    let inputs = input.resolve()?;
+    let inputs = input.resolve(keep_fields)?;
     if rejects.is_some() && rejects == output.output {
         return Err(misuse("--output and --rejects name the same file"));
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{BufWriter, Write};
 use undertone::formats::LabelledFormat;
 use undertone::report::{
-    self, CompressedReport, DelimitedReport, JsonlReport, LabelledReport, LinesReport, Report, Rows,
+    self, ColumnsReport, CompressedReport, DelimitedReport, JsonlReport, LabelledReport, LinesReport, Report, Rows,
     Separator, Shape, TableReport,
 };
 
@@ -27,6 +27,12 @@ pub(crate) enum Form {
     Csv,
     /// Tab-separated values under a header, nothing quoted
     Tsv,
+    /// A Parquet file
+    Parquet,
+    /// An Arrow file (Feather, version 2)
+    Arrow,
+    /// A stream of Arrow batches
+    ArrowStream,
     /// A word and its tag a line; labels have no place in it
     Conll,
     /// A folder of brat's texts and marks
@@ -97,11 +103,14 @@ impl Format {
         let name = form.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         if rows != Rows::Sentence && !form.has_rows() {
             return Err(misuse(format!(
-                "{name} is made of sentences; `--rows entity` and `--rows article` are for jsonl, csv and tsv"
+                "{name} is made of sentences; `--rows entity` and `--rows article` are for jsonl, csv, tsv, parquet and arrow"
             )));
         }
         if form == Form::Brat && compression.is_some() {
             return Err(misuse("a folder of brat is not compressed; leave out --compress"));
+        }
+        if form == Form::Parquet && compression.is_some() {
+            return Err(misuse("a Parquet file is compressed inside; leave out --compress"));
         }
         Ok(())
     }
@@ -129,6 +138,9 @@ impl Format {
             Some("jsonl" | "ndjson") => Some(Form::Jsonl),
             Some("csv") => Some(Form::Csv),
             Some("tsv" | "tab") => Some(Form::Tsv),
+            Some("parquet") => Some(Form::Parquet),
+            Some("arrow" | "feather" | "ipc") => Some(Form::Arrow),
+            Some("arrows") => Some(Form::ArrowStream),
             Some("conll" | "bio" | "iob") => Some(Form::Conll),
             _ => None,
         };
@@ -149,6 +161,9 @@ impl Form {
             Self::Jsonl => Box::new(JsonlReport::with_rows(BufWriter::new(writer), shape.rows)),
             Self::Csv => Box::new(DelimitedReport::new(writer, Separator::Comma, shape)?),
             Self::Tsv => Box::new(DelimitedReport::new(writer, Separator::Tab, shape)?),
+            Self::Parquet => Box::new(ColumnsReport::parquet(writer, shape)?),
+            Self::Arrow => Box::new(ColumnsReport::arrow_file(writer, shape)?),
+            Self::ArrowStream => Box::new(ColumnsReport::arrow_stream(writer, shape)?),
             Self::Conll => labelled(writer, LabelledFormat::Conll)?,
             Self::Doccano => labelled(writer, LabelledFormat::Doccano)?,
             Self::Spacy => labelled(writer, LabelledFormat::Spacy)?,
@@ -163,7 +178,12 @@ impl Form {
 
     /// True if its rows may be something else than sentences.
     fn has_rows(self) -> bool {
-        matches!(self, Self::Jsonl | Self::Csv | Self::Tsv)
+        matches!(self, Self::Jsonl | Self::Csv | Self::Tsv) || self.is_binary()
+    }
+
+    /// True if a terminal cannot show it.
+    pub(super) fn is_binary(self) -> bool {
+        matches!(self, Self::Parquet | Self::Arrow | Self::ArrowStream)
     }
 
     fn extension(self) -> &'static str {
@@ -172,6 +192,9 @@ impl Form {
             Self::Jsonl | Self::Doccano | Self::Spacy | Self::Prodigy | Self::Hf => "jsonl",
             Self::Csv => "csv",
             Self::Tsv => "tsv",
+            Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+            Self::ArrowStream => "arrows",
             Self::Conll => "conll",
             Self::LabelStudio => "json",
             Self::Brat => "brat",
@@ -231,6 +254,9 @@ mod tests {
         let shape = Shape { entities: true, ..Shape::default() };
         for &form in Form::value_variants().iter().filter(|form| **form != Form::Brat) {
             for compression in [None, Some(Compression::Gzip), Some(Compression::Zstd)] {
+                if form == Form::Parquet && compression.is_some() {
+                    continue;
+                }
                 let out = Shared::default();
                 let format = Format { form, compression };
                 let mut report = format.report(Box::new(out.clone()), &shape).unwrap();
@@ -240,7 +266,7 @@ mod tests {
                 drop(report);
                 let after = out.0.lock().unwrap().clone();
                 assert_eq!(before, after, "{format:?}");
-                let columns = matches!(form, Form::Csv | Form::Tsv | Form::LabelStudio);
+                let columns = matches!(form, Form::Csv | Form::Tsv | Form::LabelStudio) || form.is_binary();
                 assert_eq!(!after.is_empty(), columns || compression.is_some(), "{format:?}");
             }
         }
