@@ -125,6 +125,11 @@ impl Inputs {
         self.paths.iter().map(size).sum()
     }
 
+    /// Whether dates are handed on, where a record has one.
+    pub(crate) fn has_dates(&self) -> bool {
+        self.date_field.is_some()
+    }
+
     /// Bytes read so far from all inputs together, as they stand on disk. Rises while documents are read.
     pub(crate) fn bytes_read(&self) -> Arc<AtomicU64> {
         self.bytes_read.clone()

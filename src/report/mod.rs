@@ -1,5 +1,6 @@
 //! Results to any writer: JSON lines, CSV, a table for people; evaluations as a page for the browser.
 
+mod compressed;
 mod delimited;
 mod figures;
 #[cfg(feature = "html")]
@@ -10,6 +11,7 @@ mod shape;
 mod table;
 mod text_table;
 
+pub use compressed::{CompressedReport, Compression};
 pub use delimited::CsvReport;
 pub use figures::write_evaluation;
 #[cfg(feature = "html")]
