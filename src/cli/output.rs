@@ -163,6 +163,16 @@ impl Place {
 }
 
 impl Output {
+    /// Whether it is a file, which has its name only once it is complete.
+    pub(crate) fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether people see the results come.
+    pub(crate) fn on_terminal(&self) -> bool {
+        self.file.is_none() && std::io::stdout().is_terminal()
+    }
+
     /// Writes what stands at the end and, if there is a file, gives it its name.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         self.report.finish()?;
