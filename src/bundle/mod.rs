@@ -25,6 +25,7 @@ use crate::encoder::{ConfigError, EncoderConfig, Family};
 use crate::tokens::{Beside, Tokenizer, TokenizerError, Vocabulary};
 use candle_core::{Device, Tensor};
 use checkpoint::Checkpoint;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,17 @@ struct Files {
     config: Vec<u8>,
     tokenizer: Vec<u8>,
     tokenizer_config: Option<Vec<u8>>,
+}
+
+/// What tells one bundle from another: SHA-256 in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Of the weights ([`Bundle::weights_sha256`]).
+    pub weights: String,
+    /// Of the tokenizer and its configuration.
+    pub tokenizer: String,
+    /// Of the encoder's configuration and what is said of the heads: labels, thresholds, temperatures.
+    pub config: String,
 }
 
 /// Why a bundle could not be opened or saved.
@@ -218,6 +230,27 @@ impl Bundle {
             None => Ok(digest::hexadecimal(Sha256::new_with_prefix(default::WEIGHTS))),
             Some(folder) => Checkpoint::find(folder)?.sha256(),
         }
+    }
+
+    /// SHA-256 of what answers depend on, for a bundle that was opened from `folder`, or is the embedded one.
+    ///
+    /// # Errors
+    /// If the weights cannot be read.
+    pub fn digests(&self, folder: Option<&Path>) -> Result<Digests, BundleError> {
+        let Files { config, tokenizer, tokenizer_config } = &self.files;
+        let mut tokenizers = Sha256::new_with_prefix(tokenizer);
+        tokenizers.update(tokenizer_config.as_deref().unwrap_or_default());
+        let description = serde_json::to_vec(&self.description).map_err(|e| BundleError::Description {
+            path: folder.unwrap_or(Path::new("")).join("undertone.json"),
+            reason: e.to_string(),
+        })?;
+        let mut configs = Sha256::new_with_prefix(config);
+        configs.update(description);
+        Ok(Digests {
+            weights: Self::weights_sha256(folder)?,
+            tokenizer: digest::hexadecimal(tokenizers),
+            config: digest::hexadecimal(configs),
+        })
     }
 
     fn assemble(

@@ -2,6 +2,7 @@
 
 use crate::cli::misuse;
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -14,11 +15,13 @@ use walkdir::WalkDir;
 const STDIN: &str = "-";
 
 /// What to read, and how records are taken apart.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct InputArgs {
     /// Files and folders to read, in order; `-`, or nothing where something is piped in, reads standard input
     #[arg(value_name = "INPUT")]
-    inputs: Vec<PathBuf>,
+    #[serde(skip)]
+    pub(crate) inputs: Vec<PathBuf>,
     /// Layout of the input [default: by the file's name, else by its first line]
     #[arg(long, value_enum, value_name = "FORMAT")]
     input_format: Option<Layout>,
@@ -36,7 +39,8 @@ pub(crate) struct InputArgs {
     no_split: bool,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Layout {
     /// An article: headline, paragraphs
     Text,

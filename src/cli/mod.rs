@@ -1,5 +1,6 @@
 //! What a user types, and what they get back.
 
+mod batch;
 mod calibration;
 mod commands;
 mod corpus;
@@ -21,14 +22,14 @@ mod task;
 mod teachers;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{calibrate, datasets, evaluate, manual, models, read, train};
+use commands::{calibrate, datasets, evaluate, manual, models, read, train, verify_run};
 use std::process::ExitCode;
 
 /// Reads news and says, sentence by sentence, what stance it takes and whom it names
 #[derive(Parser)]
 #[command(name = "undertone", version, max_term_width = 100)]
 #[command(
-    after_help = "Example:  undertone analyze article.txt\n\nExit codes: 0 done, 1 failed or finished with bad records, 2 misuse."
+    after_help = "Example:  undertone analyze article.txt\n\nExit codes: 0 done, 1 failed or finished with bad records, 2 misuse, 130 interrupted."
 )]
 struct Args {
     #[command(subcommand)]
@@ -69,9 +70,10 @@ enum Command {
     Ner(read::NamingArgs),
     /// Say what stance every sentence takes and whom it names, in one pass
     #[command(
-        after_help = "Example:  undertone analyze article.txt\n          undertone analyze articles/ -o found.jsonl"
+        after_help = "Example:  undertone analyze article.txt\n          undertone analyze articles/ -o found.jsonl\n          undertone analyze articles/ -o found/ --resume"
     )]
     Analyze(read::AnalyzeArgs),
+    VerifyRun(verify_run::VerifyRunArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
     Datasets(datasets::DatasetsArgs),
@@ -93,7 +95,8 @@ fn misuse(message: impl Into<String>) -> anyhow::Error {
     Misuse(message.into()).into()
 }
 
-/// Parses, runs, prints the error, chooses the exit code: 0 done, 1 failed or finished with bad records, 2 misuse.
+/// Parses, runs, prints the error, chooses the exit code: 0 done, 1 failed or finished with bad records, 2 misuse, 130
+/// interrupted.
 pub(crate) fn main() -> ExitCode {
     let args = Args::parse();
     args.color.choice().write_global();
@@ -101,6 +104,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Classify(args) => read::classify(args),
         Command::Ner(args) => read::ner(args),
         Command::Analyze(args) => read::analyze(args),
+        Command::VerifyRun(args) => verify_run::run(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Datasets(args) => datasets::run(args),

@@ -9,6 +9,7 @@ pub(crate) use pending::{JsonLines, PendingFile, PendingFolder, refuse_full};
 use crate::cli::misuse;
 use anstream::AutoStream;
 use form::{TABLE_WIDTH, buffered};
+use serde::{Deserialize, Serialize};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use undertone::report::{LabelledReport, Report, Rows, Shape, TableReport};
@@ -20,7 +21,7 @@ pub(crate) struct OutputArgs {
     format: Option<Form>,
     /// What a row of the results is, in jsonl, csv and tsv
     #[arg(long, value_enum, value_name = "ROWS", default_value_t = RowKind::Sentence)]
-    rows: RowKind,
+    pub(crate) rows: RowKind,
     /// How the results are compressed [default: what the name of --output ends in, `.gz` or `.zst`, else not at all]
     #[arg(long, value_enum, value_name = "METHOD")]
     compress: Option<Compression>,
@@ -30,8 +31,9 @@ pub(crate) struct OutputArgs {
 }
 
 /// What a row stands for, by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum RowKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RowKind {
     /// A sentence
     Sentence,
     /// An entity, with the sentence it stands in; sentences without entities have no row
@@ -40,16 +42,17 @@ enum RowKind {
     Article,
 }
 
-impl OutputArgs {
-    /// What a row of the results stands for.
-    pub(crate) fn rows(&self) -> Rows {
-        match self.rows {
-            RowKind::Sentence => Rows::Sentence,
-            RowKind::Entity => Rows::Entity,
-            RowKind::Article => Rows::Article,
+impl From<RowKind> for Rows {
+    fn from(kind: RowKind) -> Self {
+        match kind {
+            RowKind::Sentence => Self::Sentence,
+            RowKind::Entity => Self::Entity,
+            RowKind::Article => Self::Article,
         }
     }
+}
 
+impl OutputArgs {
     /// The format that was asked for, or the one that suits the place.
     ///
     /// # Errors
@@ -70,7 +73,7 @@ impl OutputArgs {
             return Err(misuse("a terminal cannot show columns; name a file with --output, or pipe them on"));
         }
         let format = Format { form, compression };
-        format.refuse(self.rows())?;
+        format.refuse(self.rows.into())?;
         Ok(format)
     }
 
@@ -136,6 +139,16 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Whether it is a file or a folder, which has its name only once it is complete.
+    pub(crate) fn is_file(&self) -> bool {
+        !matches!(self.target, Target::Stdout)
+    }
+
+    /// Whether people see the results come.
+    pub(crate) fn on_terminal(&self) -> bool {
+        !self.is_file() && std::io::stdout().is_terminal()
+    }
+
     /// Writes what stands at the end and, if there is a file or a folder, gives it its name.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         self.report.finish()?;

@@ -43,10 +43,21 @@ impl DeviceChoice {
                 built(cfg!(feature = "metal"), "metal")?;
                 Device::new_metal(0).map_err(failed)
             }
+            Self::Auto => self.resolved()?.open(),
+        }
+    }
+
+    /// The device that `auto` comes to; any other is what it is.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn resolved(self) -> Result<Self, EngineError> {
+        match self {
             Self::Auto => {
                 let gpus = [Self::Cuda(0), Self::Metal];
-                Ok(gpus.into_iter().find_map(|gpu| gpu.open().ok()).unwrap_or(Device::Cpu))
+                Ok(gpus.into_iter().find(|gpu| gpu.open().is_ok()).unwrap_or(Self::Cpu))
             }
+            choice => choice.open().map(|_| choice),
         }
     }
 }

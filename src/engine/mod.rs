@@ -350,6 +350,7 @@ impl Engine {
         };
         prediction.tokens = ids.len();
         prediction.unknown_tokens = ids.iter().filter(|&&id| Some(id) == unknown).count();
+        prediction.windows = prepared.windows.len();
         if self.zero_shot.is_some() {
             return prediction;
         }

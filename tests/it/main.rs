@@ -1,5 +1,6 @@
 //! Rooms meeting each other: one binary, because linking is slow.
 
+mod batch;
 mod cli;
 mod columns;
 mod convert;

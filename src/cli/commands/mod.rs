@@ -7,3 +7,4 @@ pub(crate) mod manual;
 pub(crate) mod models;
 pub(crate) mod read;
 pub(crate) mod train;
+pub(crate) mod verify_run;

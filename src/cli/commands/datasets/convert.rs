@@ -1,7 +1,7 @@
 //! `undertone datasets convert`: from the format of one tool to that of another.
 
 use super::told::counted;
-use crate::cli::commands::read::{OnError, Unit};
+use crate::cli::batch::{OnError, Unit};
 use crate::cli::labelled::{Form, LabelledArgs, readable};
 use crate::cli::output::{PendingFile, PendingFolder};
 use crate::cli::{described, misuse};
