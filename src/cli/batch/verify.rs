@@ -167,7 +167,7 @@ fn compute(
         return Ok(());
     }
     let mut input = settings.input.clone();
-    input.inputs = paths;
+    (input.inputs, input.files_from) = (paths, None);
     let run = Run {
         settings: settings.clone(),
         engine: engine.clone(),

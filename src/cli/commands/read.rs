@@ -213,7 +213,11 @@ fn read(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
     };
     let (format, rows) = (output.format()?, output.rows);
     // Places are opened before the model, which takes longer.
-    let place = match output.output.clone().filter(|output| format.form != Form::Brat && RunFolder::is_meant(output)) {
+    let place = match output
+        .output
+        .clone()
+        .filter(|output| format.form != Form::Brat && RunFolder::is_meant(output))
+    {
         Some(folder) => Place::Folder(RunFolder::open(&folder, resume)?),
         None if resume => {
             return Err(misuse(

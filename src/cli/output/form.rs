@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::io::{BufWriter, Write};
 use undertone::formats::LabelledFormat;
 use undertone::report::{
-    self, ColumnsReport, CompressedReport, DelimitedReport, JsonlReport, LabelledReport, LinesReport, Report, Rows,
-    Separator, Shape, TableReport,
+    self, ColumnsReport, CompressedReport, DelimitedReport, JsonlReport, LabelledReport, LinesReport, Report,
+    Rows, Separator, Shape, TableReport,
 };
 
 /// A form of results by name.

@@ -1,25 +1,36 @@
-use super::{BadRecord, Document, DocumentOptions, Documents, not_utf8};
+use super::bounded::{Lines, too_long};
+use super::{About, BadRecord, Document, Documents, Source};
 use serde_json::{Map, Value};
-use std::io::BufRead;
 
 /// One JSON object a line; blank lines are passed over.
-pub(super) fn read(mut reader: Box<dyn BufRead>, name: String, options: DocumentOptions) -> Documents {
-    let mut line = 0;
+pub(super) fn read(source: Source) -> Documents {
+    let Source { reader, about } = source;
+    let limit = about.options.max_record_bytes;
+    let mut lines = Lines::new(reader, limit);
     let mut over = false;
     Box::new(std::iter::from_fn(move || {
         while !over {
-            let mut bytes = Vec::new();
-            line += 1;
-            match reader.read_until(b'\n', &mut bytes) {
-                Ok(0) => over = true,
-                Ok(_) if bytes.trim_ascii().is_empty() => {}
-                Ok(_) => {
-                    let document = document(&bytes, line, &name, &options);
-                    return Some(document.map_err(|reason| BadRecord::at(&name, line, reason, bytes)));
+            let read = lines.next().and_then(|line| match line {
+                Some(line) if !line.whole => lines.skip().map(|()| Some(line)),
+                line => Ok(line),
+            });
+            let number = lines.number();
+            match read {
+                Ok(None) => over = true,
+                Ok(Some(line)) if !line.whole => {
+                    let (reason, record) = too_long(line.bytes, limit);
+                    return Some(Err(BadRecord::at(&about.name, number, reason, record)));
+                }
+                Ok(Some(line)) if line.bytes.trim_ascii().is_empty() => {}
+                Ok(Some(line)) => {
+                    let document = document(&line.bytes, number, &about);
+                    return Some(
+                        document.map_err(|reason| BadRecord::at(&about.name, number, reason, line.bytes)),
+                    );
                 }
                 Err(error) => {
                     over = true;
-                    return Some(Err(BadRecord::at(&name, line, error.to_string(), [])));
+                    return Some(Err(BadRecord::at(&about.name, number, error.to_string(), [])));
                 }
             }
         }
@@ -27,8 +38,9 @@ pub(super) fn read(mut reader: Box<dyn BufRead>, name: String, options: Document
     }))
 }
 
-fn document(bytes: &[u8], line: usize, name: &str, options: &DocumentOptions) -> Result<Document, String> {
-    let record = std::str::from_utf8(bytes).map_err(|e| not_utf8(e.valid_up_to()))?;
+fn document(bytes: &[u8], line: usize, about: &About) -> Result<Document, String> {
+    let About { name, options, .. } = about;
+    let record = std::str::from_utf8(bytes).map_err(|e| about.malformed(e.valid_up_to()))?;
     let record = record.strip_prefix('\u{feff}').filter(|_| line == 1).unwrap_or(record);
     let mut fields: Map<String, Value> =
         serde_json::from_str(record).map_err(|e| format!("not a JSON object: {e}"))?;

@@ -1,25 +1,158 @@
-use super::{BadRecord, Document, Documents, Segmentation, not_utf8};
+use super::bounded::{KEPT, Lines, floor, size, too_long};
+use super::{About, BadRecord, Document, Documents, Segmentation, Source};
 use crate::text::{Span, trimmed};
 use serde_json::{Map, Value};
 use std::io::{BufRead, Read};
 
-/// The whole input as one article.
-pub(super) fn article(mut reader: Box<dyn BufRead>, name: String, segmentation: Segmentation) -> Documents {
-    let read = move || {
-        let mut bytes = Vec::new();
-        reader.read_to_end(&mut bytes).map_err(|e| BadRecord::whole(&name, e.to_string()))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|e| BadRecord::whole(&name, not_utf8(e.utf8_error().valid_up_to())))?;
-        Ok(Document {
-            id: Value::String(name),
+/// Articles that are no longer than this many bytes are one document.
+pub(super) const ARTICLE: usize = 4 << 20;
+/// Longer ones are handed out in stretches of so many bytes, and on to the next blank line.
+const STRETCH: usize = 1 << 20;
+/// Where no blank line comes, a stretch ends within so many bytes: after a line, else after white space.
+const LONGEST: usize = 32 << 20;
+
+/// The whole input as one article, or in stretches of it if it is long.
+pub(super) fn article(source: Source) -> Documents {
+    let Source { reader, about } = source;
+    let mut article = Article {
+        reader,
+        about,
+        held: Vec::new(),
+        searched: 0,
+        handed: 0,
+        lines: 0,
+        continues: false,
+        over: false,
+    };
+    Box::new(std::iter::from_fn(move || {
+        let stretch = article.next()?;
+        article.over |= stretch.is_err();
+        Some(stretch)
+    }))
+}
+
+struct Article {
+    reader: Box<dyn BufRead>,
+    about: About,
+    /// What is read and not yet handed out, and how far it has been searched for a blank line.
+    held: Vec<u8>,
+    searched: usize,
+    /// Bytes and lines that have been handed out.
+    handed: usize,
+    lines: usize,
+    continues: bool,
+    over: bool,
+}
+
+impl Article {
+    fn next(&mut self) -> Option<Result<Document, BadRecord>> {
+        if self.over {
+            return None;
+        }
+        let end = match self.stretch() {
+            Ok(end) => end,
+            Err(bad) => return Some(Err(bad)),
+        };
+        if self.over && self.continues && end == 0 {
+            return None;
+        }
+        let rest = self.held.split_off(end);
+        let bytes = std::mem::replace(&mut self.held, rest);
+        self.searched = 0;
+        let read = bytes.len();
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => return Some(Err(self.flawed(error.utf8_error().valid_up_to(), error.as_bytes()))),
+        };
+        self.handed += read;
+        self.lines += newlines(text.as_bytes());
+        Some(Ok(Document {
+            id: Value::String(self.about.name.clone()),
             date: None,
             text,
-            segmentation,
-            continues: false,
+            segmentation: self.about.options.segmentation(),
+            continues: std::mem::replace(&mut self.continues, true),
             fields: Map::new(),
-        })
+        }))
+    }
+
+    /// Reads on until a stretch is there, and tells its end in `held`.
+    fn stretch(&mut self) -> Result<usize, BadRecord> {
+        let About { name, options, .. } = &self.about;
+        // A text that counts as one sentence cannot be cut.
+        let (split, limit) = (options.split, options.max_record_bytes);
+        let whole = if split { ARTICLE } else { limit };
+        let mut wanted = if self.continues { STRETCH } else { whole };
+        loop {
+            let missing = wanted.saturating_add(1).saturating_sub(self.held.len());
+            let read = self.reader.by_ref().take(missing as u64).read_to_end(&mut self.held);
+            let read = read.map_err(|error| {
+                let line = self.lines + newlines(&self.held) + 1;
+                BadRecord::at(name, line, error.to_string(), [])
+            })?;
+            if read < missing {
+                self.over = true;
+                return Ok(self.held.len());
+            }
+            if !split {
+                let reason = format!(
+                    "longer than {} (`--max-record-bytes`), which is too long for one sentence",
+                    size(limit)
+                );
+                return Err(BadRecord::whole(name, reason));
+            }
+            if let Some(end) = blank_line(&self.held, &mut self.searched) {
+                return Ok(end);
+            }
+            if self.held.len() > LONGEST {
+                return Ok(forced(&self.held[..LONGEST]));
+            }
+            wanted = (self.held.len() + STRETCH).min(LONGEST);
+        }
+    }
+
+    /// What is wrong with a stretch that is no text.
+    fn flawed(&self, at: usize, stretch: &[u8]) -> BadRecord {
+        let About { name, .. } = &self.about;
+        let reason = self.about.malformed(self.handed + at);
+        if self.handed == 0 && self.over {
+            return BadRecord::whole(name, reason);
+        }
+        let line = self.lines + newlines(&stretch[..at]) + 1;
+        BadRecord::at(name, line, format!("{reason}; the article is read no further"), [])
+    }
+}
+
+/// Where the first blank line ends of those that begin a stretch's length away or further, and further than what has been
+/// searched.
+fn blank_line(text: &[u8], searched: &mut usize) -> Option<usize> {
+    let newline = |from: usize| Some(from + text.get(from..)?.iter().position(|&byte| byte == b'\n')?);
+    let Some(mut before) = newline(STRETCH.max(*searched)) else {
+        *searched = text.len();
+        return None;
     };
-    Box::new(std::iter::once_with(read))
+    while let Some(end) = newline(before + 1) {
+        let line = std::str::from_utf8(&text[before + 1..=end]);
+        if line.is_ok_and(|line| trimmed(line, Span::new(0, line.len())).is_none()) {
+            return Some(end + 1);
+        }
+        before = end;
+    }
+    *searched = before;
+    None
+}
+
+fn newlines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// Where a text without blank lines is cut: after its last line, else after its last white space, both in its second
+/// half, else between two characters.
+fn forced(text: &[u8]) -> usize {
+    let half = text.len() / 2;
+    let line = text[half..].iter().rposition(|&byte| byte == b'\n');
+    let end = line.or_else(|| text[half..].iter().rposition(u8::is_ascii_whitespace));
+    end.map_or_else(|| floor(text, text.len() - 1), |end| half + end + 1)
 }
 
 /// Lines that are handed on together, if they are not longer than this many bytes.
@@ -27,63 +160,130 @@ const LINES: usize = 1024;
 const BYTES: usize = 1 << 20;
 
 /// One sentence a line, in stretches of the input.
-pub(super) fn lines(mut reader: Box<dyn BufRead>, name: String) -> Documents {
-    let mut line = 0;
-    let mut continues = false;
-    let mut over = false;
-    let mut held: Option<BadRecord> = None;
-    Box::new(std::iter::from_fn(move || {
-        if let Some(bad) = held.take() {
-            return Some(Err(bad));
+pub(super) fn lines(source: Source) -> Documents {
+    let Source { reader, about } = source;
+    let limit = about.options.max_record_bytes;
+    let mut lines = Sentences {
+        lines: Lines::new(reader, limit),
+        about,
+        continues: false,
+        over: false,
+        long: None,
+        held: None,
+    };
+    Box::new(std::iter::from_fn(move || lines.next()))
+}
+
+struct Sentences {
+    lines: Lines,
+    about: About,
+    continues: bool,
+    over: bool,
+    /// A line that is too long, while the rest of it is read.
+    long: Option<Long>,
+    /// A bad record whose turn is after the text before it.
+    held: Option<BadRecord>,
+}
+
+struct Long {
+    /// Its beginning, to know it by.
+    start: Vec<u8>,
+    /// What is read of it and not yet handed out.
+    piece: Vec<u8>,
+}
+
+impl Sentences {
+    fn next(&mut self) -> Option<Result<Document, BadRecord>> {
+        loop {
+            if let Some(bad) = self.held.take() {
+                return Some(Err(bad));
+            }
+            let (text, spans) = match self.long.take() {
+                Some(long) => (self.passed_over(long), Vec::new()),
+                None if self.over => return None,
+                None => self.stretch(),
+            };
+            if text.is_empty() {
+                continue;
+            }
+            return Some(Ok(Document {
+                id: Value::String(self.about.name.clone()),
+                date: None,
+                text,
+                segmentation: Segmentation::Spans(spans),
+                continues: std::mem::replace(&mut self.continues, true),
+                fields: Map::new(),
+            }));
         }
-        if over {
-            return None;
-        }
+    }
+
+    /// The next lines, up to one that is bad.
+    fn stretch(&mut self) -> (String, Vec<Span>) {
         let mut text = String::new();
         let mut spans = Vec::new();
         while spans.len() < LINES && text.len() < BYTES {
-            let mut bytes = Vec::new();
-            line += 1;
-            match reader.read_until(b'\n', &mut bytes) {
-                Ok(0) => {
-                    over = true;
-                    break;
+            match self.lines.next() {
+                Ok(None) => self.over = true,
+                Ok(Some(line)) if !line.whole => {
+                    let start = line.bytes[..floor(&line.bytes, KEPT)].to_vec();
+                    self.long = Some(Long { start, piece: line.bytes });
                 }
-                Ok(_) => match String::from_utf8(bytes) {
+                Ok(Some(line)) => match String::from_utf8(line.bytes) {
                     Ok(sentence) => {
                         let span = Span::new(0, sentence.len()).shifted(text.len());
                         text.push_str(&sentence);
                         spans.extend(trimmed(&text, span));
+                        continue;
                     }
                     Err(error) => {
                         // Its characters cannot be counted, so it stands in the text as the characters that a lossy
                         // decoder would show.
-                        let at = error.utf8_error().valid_up_to();
+                        let reason = self.about.malformed(error.utf8_error().valid_up_to());
                         let bytes = error.into_bytes();
                         text.push_str(&String::from_utf8_lossy(&bytes));
-                        held = Some(BadRecord::at(&name, line, not_utf8(at), bytes));
-                        break;
+                        self.hold(reason, bytes);
                     }
                 },
-                Err(error) => {
-                    over = true;
-                    held = Some(BadRecord::at(&name, line, error.to_string(), []));
-                    break;
-                }
+                Err(error) => self.fail(&error),
+            }
+            break;
+        }
+        (text, spans)
+    }
+
+    /// The next piece of a line that is too long: it has no sentence, but the offsets behind it count it.
+    fn passed_over(&mut self, mut long: Long) -> String {
+        match self.lines.more(BYTES) {
+            Ok(line) => {
+                long.piece.extend_from_slice(&line.bytes);
+                let text = if line.whole {
+                    let (reason, record) = too_long(long.start, self.about.options.max_record_bytes);
+                    self.hold(reason, record);
+                    long.piece
+                } else {
+                    // The last character may not be there as a whole.
+                    let piece = long.piece.split_off(floor(&long.piece, long.piece.len() - 1));
+                    let text = std::mem::replace(&mut long.piece, piece);
+                    self.long = Some(long);
+                    text
+                };
+                String::from_utf8_lossy(&text).into_owned()
+            }
+            Err(error) => {
+                self.fail(&error);
+                String::new()
             }
         }
-        if text.is_empty() {
-            return held.take().map(Err);
-        }
-        Some(Ok(Document {
-            id: Value::String(name.clone()),
-            date: None,
-            text,
-            segmentation: Segmentation::Spans(spans),
-            continues: std::mem::replace(&mut continues, true),
-            fields: Map::new(),
-        }))
-    }))
+    }
+
+    fn hold(&mut self, reason: String, record: Vec<u8>) {
+        self.held = Some(BadRecord::at(&self.about.name, self.lines.number(), reason, record));
+    }
+
+    fn fail(&mut self, error: &std::io::Error) {
+        self.over = true;
+        self.hold(error.to_string(), Vec::new());
+    }
 }
 
 #[cfg(test)]

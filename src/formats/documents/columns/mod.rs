@@ -25,7 +25,7 @@ type Stretch = Result<(usize, RecordBatch), BadRecord>;
 /// Rows of an input that is read from its beginning to its end. A Parquet file is read from its end: it is copied to a
 /// temporary file first, however large it is.
 pub(super) fn read(mut reader: Box<dyn BufRead>, name: String, options: DocumentOptions) -> Documents {
-    if options.format != InputFormat::Parquet {
+    if options.format != Some(InputFormat::Parquet) {
         return arrow::read(reader, name, options);
     }
     let copy = || {

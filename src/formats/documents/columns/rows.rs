@@ -1,4 +1,4 @@
-use super::super::{BadRecord, Document, DocumentOptions, not_utf8};
+use super::super::{BadRecord, Document, DocumentOptions};
 use super::ROWS;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, LargeBinaryArray, RecordBatch, StringArray};
@@ -79,7 +79,9 @@ impl Columns {
                 return Err(bad(row, reason, raw(&fields)));
             }
             let text = std::str::from_utf8(texts.value(row))
-                .map_err(|e| bad(row, not_utf8(e.valid_up_to()), texts.value(row).to_vec()))?
+                .map_err(|e| {
+                    bad(row, format!("byte {} is not UTF-8", e.valid_up_to()), texts.value(row).to_vec())
+                })?
                 .to_owned();
             let id = match fields.shift_remove(&self.options.id_field) {
                 None | Some(Value::Null) => Value::String(format!("{}:{}", self.name, first + row)),

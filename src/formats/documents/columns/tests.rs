@@ -17,14 +17,7 @@ use std::sync::Arc;
 const FORMATS: [InputFormat; 3] = [InputFormat::Parquet, InputFormat::Arrow, InputFormat::ArrowStream];
 
 fn options(format: InputFormat) -> DocumentOptions {
-    DocumentOptions {
-        format,
-        text_field: "text".into(),
-        id_field: "id".into(),
-        date_field: Some("date".into()),
-        split: true,
-        keep_fields: true,
-    }
+    DocumentOptions { format: Some(format), date_field: Some("date".into()), ..DocumentOptions::default() }
 }
 
 fn read(content: Vec<u8>, options: &DocumentOptions) -> Vec<Result<Document, BadRecord>> {

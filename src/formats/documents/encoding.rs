@@ -1,0 +1,146 @@
+//! From bytes to text: encodings that are named, marked or guessed.
+
+use super::peeked::Peeked;
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
+use std::io::{self, BufRead, Read};
+use std::str::FromStr;
+
+/// An encoding of text, by any of the names that the [Encoding Standard](https://encoding.spec.whatwg.org/#names-and-labels)
+/// knows: `utf-8`, `windows-1252`, `latin1`, `utf-16le`, `shift_jis`, `gb18030`.
+///
+/// An input that has one is decoded while it is read, and offsets count in the decoded text. Bytes that mean nothing in it
+/// make the record they stand in a bad one, which shows each as the byte 0xFF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextEncoding(&'static Encoding);
+
+/// A name that is of no encoding.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no encoding that is known; those are the ones of the web, such as utf-8, utf-16le, windows-1252, windows-1251, iso-8859-2, koi8-r, shift_jis, euc-kr, gb18030 and big5"
+)]
+pub struct UnknownEncoding(String);
+
+impl TextEncoding {
+    pub(super) const UTF_8: Self = Self(UTF_8);
+
+    /// Its name in the Encoding Standard.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    /// The encoding that a byte-order mark at the start of an input tells.
+    pub(super) fn of_mark(start: &[u8]) -> Option<Self> {
+        Encoding::for_bom(start).map(|(encoding, _)| Self(encoding))
+    }
+
+    /// The text of the beginning of an input, as far as it can be made out.
+    pub(super) fn glance(self, start: &[u8]) -> String {
+        self.0.decode_with_bom_removal(start).0.into_owned()
+    }
+}
+
+#[cfg(feature = "pages")]
+impl TextEncoding {
+    /// The text of all of an input, and how many malformed characters were replaced in it.
+    pub(super) fn decode(self, bytes: &[u8]) -> (String, usize) {
+        let (text, malformed) = self.0.decode_with_bom_removal(bytes);
+        let replaced = if malformed { text.matches('\u{fffd}').count() } else { 0 };
+        (text.into_owned(), replaced)
+    }
+}
+
+impl FromStr for TextEncoding {
+    type Err = UnknownEncoding;
+
+    fn from_str(name: &str) -> Result<Self, UnknownEncoding> {
+        // Some old names are known only to be refused: what they stand for is not safe to read.
+        let known = Encoding::for_label_no_replacement(name.as_bytes());
+        known.map(Self).ok_or_else(|| UnknownEncoding(name.to_owned()))
+    }
+}
+
+/// The encoding that a beginning which is not UTF-8 looks like; `None` if it is UTF-8, or not text at all.
+///
+/// UTF-8 in which single lines are broken stays UTF-8: of the lines with more than ASCII in them, most must be broken, and
+/// a line is where its malformed bytes are as many as its well-formed characters. NUL bytes are in no old text.
+pub(super) fn guess(start: &[u8], whole: bool) -> Option<TextEncoding> {
+    if start.contains(&0) {
+        return None;
+    }
+    let lines = match start.iter().rposition(|&byte| byte == b'\n') {
+        Some(end) if !whole => &start[..end],
+        _ => start,
+    };
+    let (mut sound, mut broken) = (0usize, 0usize);
+    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_ascii()) {
+        let (mut characters, mut malformed) = (0usize, 0usize);
+        for chunk in line.utf8_chunks() {
+            characters += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+            malformed += usize::from(!chunk.invalid().is_empty());
+        }
+        if malformed > 0 && malformed >= characters { broken += 1 } else { sound += 1 }
+    }
+    (broken > sound).then(|| {
+        let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+        detector.feed(start, whole);
+        TextEncoding(detector.guess(None, Utf8Detection::Deny))
+    })
+}
+
+/// The text of an input as UTF-8. UTF-8 itself is left as it is, its mark and its flaws included.
+pub(super) fn decoded(input: Peeked, encoding: TextEncoding) -> Box<dyn BufRead> {
+    let reader = input.into_reader();
+    if encoding.0 == UTF_8 {
+        return reader;
+    }
+    let decoder = encoding.0.new_decoder_with_bom_removal();
+    Box::new(Decoding { reader, decoder, text: Vec::new(), at: 0, over: false })
+}
+
+/// Bytes of text that are decoded at a time.
+const CHUNK: usize = 8 << 10;
+/// What stands for malformed bytes: no text has it, so the record it is in is found to be a bad one.
+const MALFORMED: u8 = 0xff;
+
+struct Decoding {
+    reader: Box<dyn BufRead>,
+    decoder: Decoder,
+    text: Vec<u8>,
+    at: usize,
+    over: bool,
+}
+
+impl BufRead for Decoding {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.text.len() && !self.over {
+            self.text.clear();
+            self.at = 0;
+            let bytes = self.reader.fill_buf()?;
+            let last = bytes.is_empty();
+            self.text.resize(CHUNK, 0);
+            let (result, read, written) =
+                self.decoder.decode_to_utf8_without_replacement(bytes, &mut self.text, last);
+            self.text.truncate(written);
+            self.reader.consume(read);
+            match result {
+                DecoderResult::InputEmpty => self.over = last,
+                DecoderResult::OutputFull => {}
+                DecoderResult::Malformed(..) => self.text.push(MALFORMED),
+            }
+        }
+        Ok(&self.text[self.at..])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+}
+
+impl Read for Decoding {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
