@@ -48,7 +48,7 @@ fn ask(distill: &Distillation, recipe: &Recipe, train: &[Dataset]) -> anyhow::Re
     type Sums = Vec<Option<(Vec<f32>, f32)>>;
     let mut means: Vec<Sums> = train.iter().map(|dataset| vec![None; dataset.sentences.len()]).collect();
     for folder in &distill.teachers {
-        let engine = Engine::open(Some(folder))?.in_precision(recipe.training.precision);
+        let engine = Engine::open(Some(folder))?.in_precision(recipe.training.precision)?;
         if engine.labels() != recipe.labels {
             return Err(misuse(format!(
                 "teacher {} knows the labels {}; the settings file names {}",

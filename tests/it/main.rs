@@ -12,6 +12,7 @@ mod golden;
 mod hub;
 mod metrics;
 mod pipelines;
+mod precision;
 mod report;
 mod seqeval;
 mod train;
