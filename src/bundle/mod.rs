@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use weights::read_safetensors;
 
 /// Everything a model is made of.
@@ -183,6 +184,7 @@ impl Bundle {
     }
 
     fn open_with(folder: &Path, heads: bool) -> Result<Self, BundleError> {
+        let started = Instant::now();
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read(&path).map_err(|source| BundleError::File { path, source })
@@ -201,7 +203,15 @@ impl Bundle {
         let files = Files { config, tokenizer, tokenizer_config };
         let description = optional("undertone.json")?;
         let tensors = Checkpoint::find(folder)?.tensors()?;
-        Self::assemble(folder, files, description.as_deref(), tensors, heads)
+        let bundle = Self::assemble(folder, files, description.as_deref(), tensors, heads)?;
+        bundle.tell_opened(folder, started);
+        Ok(bundle)
+    }
+
+    fn tell_opened(&self, folder: &Path, started: Instant) {
+        let parameters: usize = self.weights.tensors().values().map(|tensor| tensor.elem_count()).sum();
+        let milliseconds = started.elapsed().as_millis() as u64;
+        tracing::info!(model = %folder.display(), parameters, milliseconds, "model opened");
     }
 
     /// The default bundle, embedded in the library.
@@ -209,6 +219,7 @@ impl Bundle {
     /// # Errors
     /// If it was built from a damaged checkout.
     pub fn embedded() -> Result<Self, BundleError> {
+        let started = Instant::now();
         let files = Files {
             config: default::CONFIG.to_vec(),
             tokenizer: default::TOKENIZER.to_vec(),
@@ -217,7 +228,9 @@ impl Bundle {
         let folder = Path::new("the embedded default");
         let tensors = read_safetensors(default::WEIGHTS)
             .map_err(|reason| BundleError::Weights { path: folder.to_owned(), reason })?;
-        Self::assemble(folder, files, Some(default::DESCRIPTION), tensors, true)
+        let bundle = Self::assemble(folder, files, Some(default::DESCRIPTION), tensors, true)?;
+        bundle.tell_opened(folder, started);
+        Ok(bundle)
     }
 
     /// SHA-256, in hexadecimal, of the weights that [`Bundle::open`] reads from a folder (several files one after the other, in

@@ -3,6 +3,7 @@
 mod batch;
 mod calibration;
 mod commands;
+mod config;
 mod corpus;
 mod data_folder;
 mod differences;
@@ -10,6 +11,7 @@ mod figures;
 mod fit;
 mod input;
 mod labelled;
+mod logging;
 mod mistakes;
 mod model;
 mod output;
@@ -21,8 +23,10 @@ mod seeds;
 mod task;
 mod teachers;
 
-use clap::{CommandFactory, Parser, Subcommand};
-use commands::{calibrate, datasets, evaluate, manual, models, read, train, verify_run};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use commands::{calibrate, datasets, doctor, evaluate, manual, models, read, train, verify_run};
+use config::Configuration;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Reads news and says, sentence by sentence, what stance it takes and whom it names
@@ -35,8 +39,21 @@ struct Args {
     #[command(subcommand)]
     command: Command,
     /// Colour in tables and messages
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto, help_heading = "Global options")]
     color: Colour,
+    /// Leave out of account what files named undertone.toml and the user's settings file say
+    #[arg(long, global = true, help_heading = "Global options")]
+    no_config: bool,
+    #[command(flatten)]
+    log: logging::LogArgs,
+}
+
+impl Args {
+    /// Sets how messages are told.
+    fn begin(&self) {
+        self.color.choice().write_global();
+        logging::begin(self.log);
+    }
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -79,6 +96,8 @@ enum Command {
     Datasets(datasets::DatasetsArgs),
     Calibrate(calibrate::CalibrateArgs),
     Models(models::ModelsArgs),
+    Config(commands::config::ConfigArgs),
+    Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
     Completions(manual::CompletionsArgs),
     /// Print a manual page
@@ -98,9 +117,42 @@ fn misuse(message: impl Into<String>) -> anyhow::Error {
 /// Parses, runs, prints the error, chooses the exit code: 0 done, 1 failed or finished with bad records, 2 misuse, 130
 /// interrupted.
 pub(crate) fn main() -> ExitCode {
-    let args = Args::parse();
-    args.color.choice().write_global();
-    let result = match args.command {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let mut command = Args::command();
+    let matches = command.try_get_matches_from_mut(&typed).unwrap_or_else(|error| error.exit());
+    let args = read_args(&matches);
+    let configured = Configuration::load(&Args::command(), !args.no_config).and_then(|configuration| {
+        let matches = configuration.apply(&mut command, &typed, matches)?;
+        Ok((read_args(&matches), configuration))
+    });
+    let result = match configured {
+        Ok((args, configuration)) => {
+            args.begin();
+            configuration.warn();
+            run(args.command, &configuration)
+        }
+        Err(error) => {
+            args.begin();
+            Err(error)
+        }
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::tell_error(&described(&error));
+            if error.is::<Misuse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// What was typed, in the form that the commands take.
+fn read_args(matches: &clap::ArgMatches) -> Args {
+    Args::from_arg_matches(matches).unwrap_or_else(|error| error.exit())
+}
+
+fn run(command: Command, configuration: &Configuration) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Classify(args) => read::classify(args),
         Command::Ner(args) => read::ner(args),
         Command::Analyze(args) => read::analyze(args),
@@ -112,14 +164,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Models(args) => models::run(args),
         Command::Completions(args) => manual::completions(args, Args::command()),
         Command::Man(args) => manual::man(args, Args::command()),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            anstream::eprintln!("error: {}", described(&error));
-            if error.is::<Misuse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
-        }
+        Command::Config(args) => commands::config::run(args, configuration, &Args::command()),
+        Command::Doctor(args) => doctor::run(args),
     }
 }
 

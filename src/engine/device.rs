@@ -23,6 +23,12 @@ impl DeviceChoice {
     /// # Errors
     /// If it is a GPU that is not there, or that this build has no code for.
     pub fn open(self) -> Result<Device, EngineError> {
+        let device = self.made_ready()?;
+        tracing::info!(asked = %self, on = ?device.location(), "device chosen");
+        Ok(device)
+    }
+
+    fn made_ready(self) -> Result<Device, EngineError> {
         let refused = |reason: String| EngineError::Device { device: self.to_string(), reason };
         let built = |there: bool, feature: &str| match there {
             true => Ok(()),
@@ -43,7 +49,7 @@ impl DeviceChoice {
                 built(cfg!(feature = "metal"), "metal")?;
                 Device::new_metal(0).map_err(failed)
             }
-            Self::Auto => self.resolved()?.open(),
+            Self::Auto => self.resolved()?.made_ready(),
         }
     }
 
@@ -55,9 +61,9 @@ impl DeviceChoice {
         match self {
             Self::Auto => {
                 let gpus = [Self::Cuda(0), Self::Metal];
-                Ok(gpus.into_iter().find(|gpu| gpu.open().is_ok()).unwrap_or(Self::Cpu))
+                Ok(gpus.into_iter().find(|gpu| gpu.made_ready().is_ok()).unwrap_or(Self::Cpu))
             }
-            choice => choice.open().map(|_| choice),
+            choice => choice.made_ready().map(|_| choice),
         }
     }
 }

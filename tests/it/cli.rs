@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn undertone() -> Command {
     let mut command = Command::cargo_bin("undertone").expect("the program is built");
+    // What whoever runs the tests has set must not matter.
+    command.env("XDG_CONFIG_HOME", root().join("tests/fixtures")).env_remove("RUST_LOG");
     command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").timeout(std::time::Duration::from_secs(300));
     command
 }

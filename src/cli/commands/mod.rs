@@ -1,7 +1,9 @@
 //! One file a command; `classify`, `ner` and `analyze` are one, `read`.
 
 pub(crate) mod calibrate;
+pub(crate) mod config;
 pub(crate) mod datasets;
+pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod manual;
 pub(crate) mod models;

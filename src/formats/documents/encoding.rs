@@ -11,7 +11,8 @@ use std::str::FromStr;
 ///
 /// An input that has one is decoded while it is read, and offsets count in the decoded text. Bytes that mean nothing in it
 /// make the record they stand in a bad one, which shows each as the byte 0xFF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TextEncoding(&'static Encoding);
 
 /// A name that is of no encoding.
@@ -57,6 +58,20 @@ impl FromStr for TextEncoding {
         // Some old names are known only to be refused: what they stand for is not safe to read.
         let known = Encoding::for_label_no_replacement(name.as_bytes());
         known.map(Self).ok_or_else(|| UnknownEncoding(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for TextEncoding {
+    type Error = UnknownEncoding;
+
+    fn try_from(name: String) -> Result<Self, UnknownEncoding> {
+        name.parse()
+    }
+}
+
+impl From<TextEncoding> for String {
+    fn from(encoding: TextEncoding) -> Self {
+        encoding.name().to_owned()
     }
 }
 

@@ -3,6 +3,7 @@
 use super::told::counted;
 use crate::cli::batch::{OnError, Unit};
 use crate::cli::labelled::{Form, LabelledArgs, readable};
+use crate::cli::logging::{SAID, say};
 use crate::cli::output::{PendingFile, PendingFolder};
 use crate::cli::{described, misuse};
 use anyhow::Context;
@@ -58,7 +59,7 @@ pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
         },
         |reason| {
             bad += 1;
-            anstream::eprintln!("warning: passed over {reason}");
+            tracing::warn!("passed over {reason}");
         },
     )?;
     let total = contents.sentences;
@@ -71,7 +72,7 @@ pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
     if bad == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    anstream::eprintln!("{} could not be read", counted(bad, "record", "records"));
+    tracing::error!(target: SAID, "{} could not be read", counted(bad, "record", "records"));
     Ok(ExitCode::FAILURE)
 }
 
@@ -180,9 +181,9 @@ fn numbers(to: Form, given: &[String], contents: &Contents) -> Option<String> {
 
 /// Tells what was written and what was lost.
 fn tell(sentences: usize, losses: &Losses, numbers: Option<String>) {
-    anstream::eprintln!("{} written", counted(sentences, "sentence", "sentences"));
+    say!("{} written", counted(sentences, "sentence", "sentences"));
     if let Some(numbers) = numbers {
-        anstream::eprintln!("labels by number: {numbers}");
+        say!("labels by number: {numbers}");
     }
     for (loss, &count) in losses {
         let what = match loss {
@@ -195,6 +196,6 @@ fn tell(sentences: usize, losses: &Losses, numbers: Option<String>) {
             Loss::Annotation => "\"none\" and \"not annotated\" cannot be told apart",
             _ => "something is lost",
         };
-        anstream::eprintln!("note: in {}: {what}", counted(count, "sentence", "sentences"));
+        tracing::info!("in {}: {what}", counted(count, "sentence", "sentences"));
     }
 }
