@@ -55,12 +55,18 @@ fn what_is_typed_goes_before_the_environment_the_project_the_user_and_the_defaul
     assert_eq!(Project::new("", "offsets = \"byte\"").start(nothing), BYTES);
     let both = Project::new("offsets = \"utf16\"", "offsets = \"byte\"\n[classify]\noffsets = \"char\"");
     assert_eq!(both.start(nothing), UTF16);
-    let variable = |command: &mut Command| drop(command.env("UNDERTONE_OFFSETS", "byte"));
+    let variable = |command: &mut Command| {
+        command.env("UNDERTONE_OFFSETS", "byte");
+    };
     assert_eq!(both.start(variable), BYTES);
-    let typed =
-        |command: &mut Command| drop(command.env("UNDERTONE_OFFSETS", "byte").args(["--offsets", "char"]));
+    let typed = |command: &mut Command| {
+        command.env("UNDERTONE_OFFSETS", "byte").args(["--offsets", "char"]);
+    };
     assert_eq!(both.start(typed), CHARS);
-    assert_eq!(both.start(|command| drop(command.arg("--no-config"))), CHARS);
+    let without = |command: &mut Command| {
+        command.arg("--no-config");
+    };
+    assert_eq!(both.start(without), CHARS);
 }
 
 #[test]

@@ -17,5 +17,5 @@ pub(crate) use interrupt::{INTERRUPTED, Interrupted, watch as watch_for_interrup
 pub(crate) use manifest::Model;
 pub(crate) use rejects::Rejects;
 pub(crate) use run::Run;
-pub(crate) use settings::{Command, OnError, Settings, SpecialTokens, Strategy, Unit};
+pub(crate) use settings::{Arithmetic, Command, OnError, Settings, SpecialTokens, Strategy, Unit};
 pub(crate) use verify::{Sample, verify};

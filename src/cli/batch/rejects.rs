@@ -112,10 +112,10 @@ impl Rejects {
     fn tell(&mut self, bad: &dyn std::fmt::Display, progress: &Progress) {
         self.told += 1;
         if self.file.is_none() || self.told <= TOLD {
-            progress.suspend(|| anstream::eprintln!("warning: passed over {bad}"));
+            progress.suspend(|| tracing::warn!("passed over {bad}"));
         }
         if self.file.is_some() && self.told == TOLD {
-            progress.suspend(|| anstream::eprintln!("warning: more of them are only kept in the rejects"));
+            progress.suspend(|| tracing::warn!("more of them are only kept in the rejects"));
         }
     }
 

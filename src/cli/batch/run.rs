@@ -10,6 +10,7 @@ use super::rejects::{Rejects, summary};
 use super::settings::Settings;
 use super::writer::{Writer, Written};
 use crate::cli::input::Inputs;
+use crate::cli::logging::say;
 use crate::cli::output::{Output, RowKind};
 use anyhow::bail;
 use std::path::PathBuf;
@@ -60,10 +61,10 @@ impl Run {
                 let sentences = writer.counts().sentences;
                 progress.finish();
                 match streams {
-                    true => anstream::eprintln!("interrupted after {sentences} sentences"),
-                    false => anstream::eprintln!("interrupted: the output is not written"),
+                    true => say!("interrupted after {sentences} sentences"),
+                    false => say!("interrupted: the output is not written"),
                 }
-                anstream::eprintln!(
+                say!(
                     "hint: a run that writes to a folder (`--output out/`) can be gone on with (`--resume`)"
                 );
                 return Ok(ExitCode::from(INTERRUPTED));
@@ -82,15 +83,11 @@ impl Run {
         let mut folder = folder.begin(manifest)?;
         let done = folder.manifest().parts.len();
         if folder.manifest().complete {
-            anstream::eprintln!(
-                "{} is complete already: {}",
-                folder.path().display(),
-                told(folder.manifest())
-            );
+            say!("{} is complete already: {}", folder.path().display(), told(folder.manifest()));
             return Ok(conclude(&folder.manifest().totals));
         }
         if done > 0 {
-            anstream::eprintln!("going on behind {}", told(folder.manifest()));
+            say!("going on behind {}", told(folder.manifest()));
         }
         let mut progress = self.progress(false);
         let result = self.parts(&mut folder, &mut progress);
@@ -99,11 +96,11 @@ impl Run {
         match result {
             Ok(()) => Ok(conclude(&folder.manifest().totals)),
             Err(error) if error.is::<Interrupted>() => {
-                anstream::eprintln!("interrupted: {so_far} done; the same command with `--resume` goes on");
+                say!("interrupted: {so_far} done; the same command with `--resume` goes on");
                 Ok(ExitCode::from(INTERRUPTED))
             }
             Err(error) => {
-                anstream::eprintln!("note: {so_far} done; the same command with `--resume` goes on");
+                say!("{so_far} done; the same command with `--resume` goes on");
                 Err(error)
             }
         }
@@ -180,13 +177,13 @@ fn conclude(counts: &Counts) -> ExitCode {
     let share = counts.unknown_tokens as f64 / counts.tokens.max(1) as f64;
     if counts.unknown_tokens >= UNKNOWN_TOKENS && share > UNKNOWN_SHARE {
         // A vocabulary that does not suit the text: answers are then not to be trusted.
-        anstream::eprintln!(
-            "warning: {:.0}% of the tokens are not in the model's vocabulary; it may be of another language, or its tokenizer may not be set as in training (`do_lower_case` in tokenizer_config.json)",
+        tracing::warn!(
+            "{:.0}% of the tokens are not in the model's vocabulary; it may be of another language, or its tokenizer may not be set as in training (`do_lower_case` in tokenizer_config.json)",
             share * 100.0
         );
     }
     if let Some(summary) = summary(counts) {
-        anstream::eprintln!("{summary}");
+        say!("{summary}");
     }
     if counts.clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

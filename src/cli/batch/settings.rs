@@ -6,6 +6,7 @@ use crate::cli::output::{Format, RowKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
+use undertone::encoder::layers::Precision;
 use undertone::engine::{Aggregation, Engine, EngineError, Tasks, ZeroShot};
 use undertone::report::Shape;
 use undertone::text::OffsetUnit;
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) on_error: OnError,
     pub(crate) rejects: Option<PathBuf>,
     pub(crate) device: String,
+    pub(crate) precision: Arithmetic,
     pub(crate) look_ahead: usize,
     pub(crate) part_sentences: usize,
 }
@@ -103,6 +105,27 @@ pub(crate) enum SpecialTokens {
 
 #[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+pub(crate) enum Arithmetic {
+    /// As the weights are kept
+    F32,
+    /// Operands rounded to bf16; f32 where the CPU has no instructions for it
+    Bf16,
+    /// Operands in bytes, with a scale for every output and every token; f32 where the CPU has no instructions for it
+    Int8,
+}
+
+impl From<Arithmetic> for Precision {
+    fn from(arithmetic: Arithmetic) -> Self {
+        match arithmetic {
+            Arithmetic::F32 => Self::F32,
+            Arithmetic::Bf16 => Self::Bf16,
+            Arithmetic::Int8 => Self::Int8,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum OnError {
     Fail,
     Skip,
@@ -114,7 +137,11 @@ impl Settings {
         if self.special_tokens == SpecialTokens::Token {
             engine = engine.reading_special_tokens();
         }
-        engine = engine.with_aggregation(self.aggregation.into());
+        let precision = Precision::from(self.precision);
+        if !precision.is_fast() {
+            tracing::warn!("this CPU has no instructions for {precision:?}; the model runs in f32");
+        }
+        engine = engine.in_precision(precision)?.with_aggregation(self.aggregation.into());
         match &self.zero_shot {
             None => Ok(engine),
             Some(zero_shot) => engine.with_zero_shot(zero_shot.clone()).map_err(|error| match error {
@@ -220,6 +247,7 @@ pub(super) mod testing {
             on_error: OnError::Fail,
             rejects: None,
             device: "cpu".into(),
+            precision: Arithmetic::F32,
             look_ahead: 1024,
             part_sentences: 16384,
         }

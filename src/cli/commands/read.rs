@@ -1,10 +1,11 @@
 //! `undertone classify`, `ner` and `analyze`: one way of reading, with one head or with both.
 
 use crate::cli::batch::{
-    Command, INTERRUPTED, Interrupted, Model, OnError, Rejects, Run, RunFolder, Settings, SpecialTokens,
-    Strategy, Unit, watch_for_interrupts,
+    Arithmetic, Command, INTERRUPTED, Interrupted, Model, OnError, Rejects, Run, RunFolder, Settings,
+    SpecialTokens, Strategy, Unit, watch_for_interrupts,
 };
 use crate::cli::input::InputArgs;
+use crate::cli::logging::say;
 use crate::cli::misuse;
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::{Form, OutputArgs};
@@ -42,6 +43,9 @@ pub(crate) struct ReadArgs {
     /// Where the model runs: `auto` (the first GPU that this build can use, else the CPU), `cpu`, `cuda`, `cuda:N` or `metal`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
+    /// Arithmetic of the encoder's matrix products on the CPU: `bf16` and `int8` are faster and a little less exact
+    #[arg(long, value_enum, value_name = "PRECISION", default_value_t = Arithmetic::F32)]
+    precision: Arithmetic,
     /// Threads that work at the same time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -177,7 +181,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
     watch_for_interrupts()?;
     match read(args, asked) {
         Err(error) if error.is::<Interrupted>() => {
-            anstream::eprintln!("interrupted");
+            say!("interrupted");
             Ok(ExitCode::from(INTERRUPTED))
         }
         result => result,
@@ -196,6 +200,7 @@ fn read(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         rejects,
         special_tokens,
         device,
+        precision,
         threads,
         look_ahead,
         part_sentences,
@@ -230,8 +235,8 @@ fn read(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
     let device = device.resolved().map_err(|error| misuse(error.to_string()))?;
     let mut engine = on_device(Engine::open(folder.as_deref())?, device)?;
     if folder.is_some() && engine.bundle().tokenizer.lowers_a_cased_vocabulary() {
-        anstream::eprintln!(
-            "warning: the model's tokenizer puts text into lower case, but its vocabulary has upper-case pieces; if the model was trained on cased text, set `\"do_lower_case\": false` in its tokenizer_config.json"
+        tracing::warn!(
+            "the model's tokenizer puts text into lower case, but its vocabulary has upper-case pieces; if the model was trained on cased text, set `\"do_lower_case\": false` in its tokenizer_config.json"
         );
     }
     if let Some(threads) = threads {
@@ -252,6 +257,7 @@ fn read(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         on_error,
         rejects,
         device: device.to_string(),
+        precision,
         look_ahead: look_ahead as usize,
         part_sentences: part_sentences as usize,
     };
