@@ -88,7 +88,6 @@ fn told(error: io::Error, kind: Kind) -> io::Error {
 mod tests {
     use super::super::testing::*;
     use super::super::{BadRecord, Document, InputFormat};
-    use super::*;
     use flate2::{Compression, write::GzEncoder};
     use proptest::prelude::*;
     use std::io::Write;

@@ -6,6 +6,8 @@ mod delimited;
 mod encoding;
 mod format;
 #[cfg(feature = "pages")]
+mod hostile;
+#[cfg(feature = "pages")]
 mod html;
 mod jsonl;
 mod peeked;

@@ -288,7 +288,8 @@ impl Sentences {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{InputFormat, testing::*};
+    use super::super::{DocumentOptions, InputFormat, testing::*};
+    use super::*;
 
     #[test]
     fn an_article_keeps_its_line_ends_and_its_mark() {
@@ -300,9 +301,128 @@ mod tests {
     }
 
     #[test]
-    fn an_article_that_is_not_utf8_is_refused_with_its_byte() {
-        let error = read(InputFormat::Text, b"caf\xe9").remove(0).unwrap_err().to_string();
-        assert!(error.contains("in: byte 3 is not UTF-8") && error.contains("iconv"), "{error}");
+    fn an_article_that_is_damaged_is_refused_with_its_byte() {
+        let error = read(InputFormat::Text, b"Z\xc3\xbcrich, K\xc3\xb6ln, caf\xe9")
+            .remove(0)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("in: byte 19 is not UTF-8") && error.contains("--encoding"), "{error}");
+    }
+
+    #[test]
+    fn nul_bytes_are_text_like_any_other() {
+        let content = b"One\0two.\n\0\n";
+        for format in [InputFormat::Text, InputFormat::Lines] {
+            let documents = read(format, content);
+            assert_eq!(documents[0].as_ref().unwrap().text.as_bytes(), content);
+        }
+        let row = read(InputFormat::Csv, b"text\nOne\0two.\n").remove(0).unwrap();
+        assert_eq!(row.text, "One\0two.");
+    }
+
+    /// Paragraphs of about a hundred bytes.
+    fn long(bytes: usize, between: &str) -> String {
+        let paragraphs = (0..).map(|i| {
+            format!("The envoy may leave Zürich. Nobody said so in paragraph {i}, or later{between}")
+        });
+        let mut text = String::with_capacity(bytes + 200);
+        paragraphs.take_while(|_| true).find(|paragraph| {
+            text.push_str(paragraph);
+            text.len() >= bytes
+        });
+        text
+    }
+
+    #[test]
+    fn a_long_article_is_read_in_stretches_with_the_sentences_of_the_whole() {
+        for between in ["\n\n", ".\r\n \t\r\n"] {
+            let text = long(ARTICLE + STRETCH, between);
+            let documents: Vec<_> =
+                read(InputFormat::Text, text.as_bytes()).into_iter().map(Result::unwrap).collect();
+            assert!(documents.len() >= 4, "{}", documents.len());
+            assert_eq!(documents.iter().map(|d| d.text.as_str()).collect::<String>(), text);
+            assert!(documents.iter().all(|d| d.text.len() < 2 * STRETCH + 200));
+            assert!(documents.iter().enumerate().all(|(i, d)| d.continues == (i > 0)));
+            let stretches: Vec<&str> = documents.iter().flat_map(sentences).collect();
+            let whole: Vec<&str> =
+                crate::text::split_sentences(&text).into_iter().map(|s| s.of(&text).unwrap()).collect();
+            assert_eq!(stretches, whole);
+        }
+    }
+
+    #[test]
+    fn an_article_of_four_mebibytes_is_one_document() {
+        let text = long(ARTICLE - 200, "\n\n");
+        let text = text.clone() + &"x".repeat(ARTICLE - text.len());
+        assert_eq!(read(InputFormat::Text, text.as_bytes()).len(), 1);
+        assert!(read(InputFormat::Text, (text + "x").as_bytes()).len() > 1);
+    }
+
+    #[test]
+    fn a_text_without_blank_lines_is_cut_after_a_line_or_a_word_or_a_character() {
+        for (unit, end) in [("one two\n", "\n"), ("one two ", " "), ("ü漢", "")] {
+            let text = unit.repeat(LONGEST / unit.len() + 1000);
+            let documents = read(InputFormat::Text, text.as_bytes());
+            let first = &documents[0].as_ref().unwrap().text;
+            assert!(
+                first.len() <= LONGEST && first.len() > LONGEST - 20 && first.ends_with(end),
+                "{}",
+                first.len()
+            );
+            assert!(documents.iter().flatten().map(|d| d.text.as_str()).collect::<String>() == text);
+        }
+    }
+
+    #[test]
+    fn a_long_article_that_is_damaged_is_read_up_to_the_damage() {
+        let mut bytes = long(ARTICLE + STRETCH, "\n\n").into_bytes();
+        let at = ARTICLE + STRETCH / 2;
+        bytes[at] = 0xff;
+        let documents = read(InputFormat::Text, &bytes);
+        let (bad, before) = documents.split_last().unwrap();
+        let bad = bad.as_ref().unwrap_err();
+        assert_eq!(bad.line, Some(bytes[..at].iter().filter(|&&b| b == b'\n').count() + 1));
+        assert!(
+            bad.reason.contains(&format!("byte {at} is not UTF-8")) && bad.reason.contains("no further"),
+            "{bad}"
+        );
+        assert!(before.len() >= 3 && before.iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn a_text_that_is_one_sentence_is_not_cut() {
+        let whole = |content: &str, max_record_bytes| {
+            let options = DocumentOptions {
+                split: false,
+                max_record_bytes,
+                format: Some(InputFormat::Text),
+                ..DocumentOptions::default()
+            };
+            read_with(options, content.as_bytes())
+        };
+        let text = long(ARTICLE + STRETCH, "\n\n");
+        assert_eq!(whole(&text, text.len())[0].as_ref().unwrap().text, text);
+        let bad = whole(&text, 1 << 20);
+        assert!(bad.len() == 1 && bad[0].as_ref().unwrap_err().reason.contains("longer than 1 MiB"));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_and_counted_and_has_no_sentence() {
+        let long = "Zürich ".repeat(400_000);
+        let content = format!("One.\n{long}\nThree.\n");
+        let options = DocumentOptions {
+            format: Some(InputFormat::Lines),
+            max_record_bytes: 1000,
+            ..DocumentOptions::default()
+        };
+        let documents = read_with(options, content.as_bytes());
+        assert_eq!(documents.iter().flatten().map(|d| d.text.as_str()).collect::<String>(), content);
+        assert_eq!(documents.iter().flatten().flat_map(sentences).collect::<Vec<_>>(), ["One.", "Three."]);
+        assert!(documents.iter().flatten().all(|d| d.text.len() < BYTES + 2000));
+        let bad: Vec<&BadRecord> = documents.iter().filter_map(|d| d.as_ref().err()).collect();
+        assert_eq!((bad.len(), bad[0].line), (1, Some(2)));
+        assert!(bad[0].record.len() > 990 && long.as_bytes().starts_with(&bad[0].record));
+        assert!(bad[0].reason.contains("longer than 1000 bytes"), "{}", bad[0].reason);
     }
 
     #[test]
@@ -318,10 +438,13 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named_and_the_rest_goes_on() {
-        let documents = read(InputFormat::Lines, b"one\n\xff\nthree");
-        assert_eq!(sentences(documents[0].as_ref().unwrap()), ["one"]);
+        let documents = read(
+            InputFormat::Lines,
+            "one\nZürich\n".as_bytes().iter().chain(b"\xff\nthree").copied().collect::<Vec<_>>().as_slice(),
+        );
+        assert_eq!(sentences(documents[0].as_ref().unwrap()), ["one", "Zürich"]);
         let bad = documents[1].as_ref().unwrap_err();
-        assert_eq!((bad.line, bad.record.as_slice()), (Some(2), b"\xff\n".as_slice()));
+        assert_eq!((bad.line, bad.record.as_slice()), (Some(3), b"\xff\n".as_slice()));
         assert_eq!(sentences(documents[2].as_ref().unwrap()), ["three"]);
     }
 }
