@@ -1,5 +1,6 @@
 //! Texts to read: plain files, a sentence a line, JSONL, CSV, TSV and web pages, as streams that outlive a bad record.
 
+mod article;
 mod bounded;
 mod compression;
 mod delimited;
@@ -10,8 +11,8 @@ mod hostile;
 #[cfg(feature = "pages")]
 mod html;
 mod jsonl;
+mod lines;
 mod peeked;
-mod plain;
 
 pub use encoding::{TextEncoding, UnknownEncoding};
 pub use format::InputFormat;
@@ -144,15 +145,15 @@ pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOp
         return page(input, name, options);
     }
     if format == InputFormat::Text {
-        input.fill(plain::ARTICLE + 1);
+        input.fill(article::LONG + 1);
     }
     let source = Source::of(input, told, name, options);
     match format {
-        InputFormat::Lines => plain::lines(source),
+        InputFormat::Lines => lines::read(source),
         InputFormat::Jsonl => jsonl::read(source),
         InputFormat::Csv => delimited::read(source, b','),
         InputFormat::Tsv => delimited::read(source, b'\t'),
-        InputFormat::Text | InputFormat::Html => plain::article(source),
+        InputFormat::Text | InputFormat::Html => article::read(source),
     }
 }
 
