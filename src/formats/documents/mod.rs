@@ -140,20 +140,17 @@ pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOp
         Some(encoding) => InputFormat::of_content(encoding.glance(start).as_bytes()),
         None => InputFormat::of_content(start),
     });
-    let name = name.to_owned();
-    if format == InputFormat::Html {
-        return page(input, name, options);
-    }
-    if format == InputFormat::Text {
-        input.fill(article::LONG + 1);
-    }
-    let source = Source::of(input, told, name, options);
+    let source = |input| Source::of(input, told, name.to_owned(), options);
     match format {
-        InputFormat::Lines => lines::read(source),
-        InputFormat::Jsonl => jsonl::read(source),
-        InputFormat::Csv => delimited::read(source, b','),
-        InputFormat::Tsv => delimited::read(source, b'\t'),
-        InputFormat::Text | InputFormat::Html => article::read(source),
+        InputFormat::Text => {
+            input.fill(article::LONG + 1);
+            article::read(source(input))
+        }
+        InputFormat::Lines => lines::read(source(input)),
+        InputFormat::Jsonl => jsonl::read(source(input)),
+        InputFormat::Csv => delimited::read(source(input), b','),
+        InputFormat::Tsv => delimited::read(source(input), b'\t'),
+        InputFormat::Html => page(input, name.to_owned(), options),
     }
 }
 
