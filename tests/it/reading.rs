@@ -9,6 +9,8 @@ use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
+use undertone::formats::{DocumentOptions, read_documents};
 
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -75,6 +77,24 @@ fn encodings_are_named_marked_or_guessed() {
     let found = &records(&succeeds(classify().write_stdin(utf16)))[0];
     assert_eq!(under(text, found), text);
     classify().args(["--encoding", "latin-9000"]).assert().code(2).stderr(contains("windows-1252"));
+}
+
+#[test]
+fn the_library_tells_that_an_encoding_was_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let writer = Arc::new(fs::File::create(&log).unwrap());
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    let content = b"Z\xfcrich und K\xf6ln liegen nicht in \xd6sterreich.";
+    let read =
+        |options: &DocumentOptions| read_documents(Box::new(&content[..]), "wire.txt", options).count();
+    tracing::subscriber::with_default(subscriber, || {
+        read(&DocumentOptions { encoding: Some("latin1".parse().unwrap()), ..DocumentOptions::default() });
+        assert_eq!(fs::read_to_string(&log).unwrap(), "");
+        read(&DocumentOptions::default());
+    });
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(told.contains("WARN") && told.contains("wire.txt: not UTF-8; read as windows-1252"), "{told}");
 }
 
 #[test]

@@ -69,8 +69,12 @@ pub(super) fn guess(start: &[u8], whole: bool) -> Option<TextEncoding> {
         return None;
     }
     let lines = match start.iter().rposition(|&byte| byte == b'\n') {
-        Some(end) if !whole => &start[..end],
-        _ => start,
+        _ if whole => start,
+        Some(end) => &start[..end],
+        // The last character may not be there as a whole.
+        None => {
+            &start[..start.len() - start.iter().rev().take(3).take_while(|byte| !byte.is_ascii()).count()]
+        }
     };
     let (mut sound, mut broken) = (0usize, 0usize);
     for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_ascii()) {
@@ -232,9 +236,12 @@ mod tests {
 
     #[test]
     fn a_cut_within_the_sample_is_no_flaw() {
-        let text = "ü".repeat(100_000);
-        let documents = read(InputFormat::Lines, text.as_bytes());
-        assert_eq!(documents[0].as_ref().unwrap().text, text);
+        for text in
+            ["ü".repeat(100_000), "x".repeat((64 << 10) - 1) + "ü", "x".repeat((64 << 10) - 2) + "漢\n"]
+        {
+            let documents = read(InputFormat::Lines, text.as_bytes());
+            assert_eq!(documents[0].as_ref().unwrap().text, text);
+        }
     }
 
     proptest! {
