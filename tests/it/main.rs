@@ -14,6 +14,7 @@ mod metrics;
 mod operations;
 mod pipelines;
 mod precision;
+mod reading;
 mod report;
 mod seqeval;
 mod snapshots;

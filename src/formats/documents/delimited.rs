@@ -226,7 +226,9 @@ fn document(row: &Row, about: &About, header: &[String]) -> Result<Document, Str
 
 #[cfg(test)]
 mod tests {
-    use super::super::{InputFormat, testing::*};
+    use super::super::{DocumentOptions, InputFormat, testing::*};
+    use super::REREADINGS;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -260,5 +262,83 @@ mod tests {
         let error = read(InputFormat::Csv, b"title,body\n1,2\n").remove(0).unwrap_err().to_string();
         assert!(error.contains("no column `text` among title, body") && error.contains("--text-field"));
         assert!(read(InputFormat::Csv, b"").is_empty());
+    }
+
+    #[test]
+    fn a_quotation_mark_that_is_never_closed_costs_its_line_alone() {
+        let content = "text,b\n\"One\n two.\",1\n\"We condemn it.,2\nThree.,3\n\nFour.,4";
+        let documents = read(InputFormat::Csv, content.as_bytes());
+        let bad = documents[1].as_ref().unwrap_err();
+        assert_eq!((bad.line, bad.record.as_slice()), (Some(4), b"\"We condemn it.,2\n".as_slice()));
+        assert!(bad.reason.contains("a quotation mark opens a value"), "{bad}");
+        let texts: Vec<&str> = documents.iter().flatten().map(|d| d.text.as_str()).collect();
+        assert_eq!(texts, ["One\n two.", "Three.", "Four."]);
+        assert_eq!(documents[3].as_ref().unwrap().id, json!("in:7"));
+    }
+
+    #[test]
+    fn many_that_are_never_closed_are_passed_over_together() {
+        let content = "text,b,c\n".to_owned() + &"a\"b\",1,\"c\n".repeat(3 * REREADINGS);
+        let documents = read(InputFormat::Csv, content.as_bytes());
+        assert_eq!(documents.len(), REREADINGS + 1);
+        let last = documents[REREADINGS].as_ref().unwrap_err();
+        assert!(last.reason.contains("passed over up to line"), "{last}");
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_passed_over() {
+        let options = |format| DocumentOptions {
+            format: Some(format),
+            max_record_bytes: 2000,
+            ..DocumentOptions::default()
+        };
+        let content =
+            format!("text,b\n{},1\nTwo.,2\n\"{}\",3\nFour.,4\n", "x".repeat(5000), "y\n".repeat(2000));
+        let documents = read_with(options(InputFormat::Csv), content.as_bytes());
+        let bad = documents[0].as_ref().unwrap_err();
+        assert_eq!((bad.line, bad.record.len()), (Some(2), 1024));
+        assert_eq!(documents[1].as_ref().unwrap().text, "Two.");
+        let bad = documents[2].as_ref().unwrap_err();
+        assert!(bad.line == Some(4) && bad.reason.contains("within 2000 bytes"), "{bad}");
+        assert_eq!(documents.last().unwrap().as_ref().unwrap().text, "Four.");
+        let documents = read_with(options(InputFormat::Tsv), content.replace(',', "\t").as_bytes());
+        assert_eq!(documents[0].as_ref().unwrap_err().line, Some(2));
+    }
+
+    #[test]
+    fn lone_carriage_returns_end_rows_too() {
+        let texts = |content: &[u8]| -> Vec<String> {
+            read(InputFormat::Csv, content).into_iter().map(|d| d.unwrap().text).collect()
+        };
+        assert_eq!(texts(b"text,b\rOne.,1\rTwo.,2\r"), ["One.", "Two."]);
+        assert_eq!(texts(b"text,b\r\nOne.,1\rTwo.,2\r\n"), ["One.", "Two."]);
+    }
+
+    proptest! {
+        /// What the `csv` crate writes is read as it was, whatever it holds.
+        #[test]
+        fn rows_are_those_that_were_written(rows in proptest::collection::vec(("[a\"\n\r,é ]{0,8}", "[a\"\n\r,é ]{0,8}"), 0..8), chunk in 1usize..9) {
+            let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+            writer.write_record(["text", "b"]).unwrap();
+            for (text, b) in &rows {
+                writer.write_record([text, b]).unwrap();
+            }
+            let content = writer.into_inner().unwrap();
+            let documents = read_by(chunk, InputFormat::Csv, &content);
+            let found: Vec<(String, String)> = documents
+                .into_iter()
+                .map(|d| d.map(|d| (d.text, d.fields["b"].as_str().unwrap().to_owned())).unwrap())
+                .collect();
+            prop_assert_eq!(found, rows);
+        }
+
+        /// Whatever an input holds, every byte of it is looked at and the reading ends.
+        #[test]
+        fn any_input_comes_to_its_end(content in "([a,]|\"|\"\"|\n|\r\n|\r){0,60}", limit in 1usize..40) {
+            let content = format!("text,b\n{content}");
+            let options = DocumentOptions { format: Some(InputFormat::Csv), max_record_bytes: limit.max(8), ..DocumentOptions::default() };
+            let rows = content.split(['\n', '\r']).count();
+            prop_assert!(read_with(options, content.as_bytes()).len() <= rows);
+        }
     }
 }

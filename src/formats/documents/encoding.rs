@@ -84,8 +84,12 @@ pub(super) fn guess(start: &[u8], whole: bool) -> Option<TextEncoding> {
         return None;
     }
     let lines = match start.iter().rposition(|&byte| byte == b'\n') {
-        Some(end) if !whole => &start[..end],
-        _ => start,
+        _ if whole => start,
+        Some(end) => &start[..end],
+        // The last character may not be there as a whole.
+        None => {
+            &start[..start.len() - start.iter().rev().take(3).take_while(|byte| !byte.is_ascii()).count()]
+        }
     };
     let (mut sound, mut broken) = (0usize, 0usize);
     for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_ascii()) {
@@ -157,5 +161,113 @@ impl Read for Decoding {
         let read = self.fill_buf()?.read(buffer)?;
         self.consume(read);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::super::{DocumentOptions, InputFormat, Segmentation};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn named(name: &str, format: InputFormat, content: &[u8]) -> Vec<Result<String, String>> {
+        let encoding = Some(name.parse().unwrap());
+        let options = DocumentOptions { format: Some(format), encoding, ..DocumentOptions::default() };
+        let documents = read_with(options, content).into_iter();
+        documents.map(|document| document.map(|d| d.text).map_err(|bad| bad.to_string())).collect()
+    }
+
+    fn utf16(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn a_named_encoding_is_decoded_and_an_unknown_name_is_told_with_some_that_are_known() {
+        assert_eq!(named("latin1", InputFormat::Text, b"caf\xe9"), [Ok("café".into())]);
+        assert_eq!(
+            named("utf-16le", InputFormat::Lines, &utf16("\u{feff}Zürich 🕊\n")),
+            [Ok("Zürich 🕊\n".into())]
+        );
+        let json = b"{\"text\":\"\x93\xfa\x96{\"}\n";
+        assert_eq!(named("Shift_JIS", InputFormat::Jsonl, json), [Ok("日本".into())]);
+        let error = "latin-9000".parse::<TextEncoding>().unwrap_err().to_string();
+        assert!(error.contains("latin-9000") && error.contains("windows-1252"), "{error}");
+        assert!("hz-gb-2312".parse::<TextEncoding>().is_err());
+    }
+
+    #[test]
+    fn a_mark_tells_the_encoding_and_even_the_format_is_found_by_it() {
+        let content = utf16("\u{feff}{\"text\":\"Zürich\"}\n");
+        let documents = read_with(DocumentOptions::default(), &content);
+        assert_eq!(documents[0].as_ref().unwrap().text, "Zürich");
+        let big: Vec<u8> = "\u{feff}Zürich".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(read(InputFormat::Text, &big)[0].as_ref().unwrap().text, "Zürich");
+    }
+
+    #[test]
+    fn malformed_bytes_make_their_record_a_bad_one_and_no_other() {
+        let mut content = utf16("one\ntwo\nthree\n");
+        content[8..10].copy_from_slice(&[0, 0xd8]);
+        content.pop();
+        let read = named("utf-16le", InputFormat::Lines, &content);
+        assert_eq!(read[0], Ok("one\n\u{fffd}wo\n".into()));
+        assert_eq!(read[1], Err("in:2: what stands at byte 0 of the text is not UTF-16LE".into()));
+        assert!(read[3].as_ref().unwrap_err().starts_with("in:3"), "{read:?}");
+        assert!(named("gb18030", InputFormat::Text, b"a\xff")[0].is_err());
+    }
+
+    #[test]
+    fn most_lines_with_more_than_ascii_decide() {
+        let guess = |content: &[u8]| guess(content, true).map(TextEncoding::name);
+        assert_eq!(guess("Zürich\nplain\n".as_bytes()), None);
+        assert_eq!(
+            guess(b"Z\xfcrich und K\xf6ln liegen nicht in \xd6sterreich\nplain\n"),
+            Some("windows-1252")
+        );
+        assert_eq!(
+            guess(
+                "Zürich\nKöln\n".as_bytes().iter().chain(b"b\xe4d\n").copied().collect::<Vec<_>>().as_slice()
+            ),
+            None
+        );
+        // One broken byte in a line of good ones is damage, and NUL is in no old text.
+        assert_eq!(guess(&["Zürich, Köln, Münster ".as_bytes(), b"\xe4"].concat()), None);
+        assert_eq!(guess(b"PNG\0\0\x89\xff"), None);
+        let (russian, _, _) =
+            encoding_rs::WINDOWS_1251.encode("Министры встретились в пятницу в Лиме и осудили нападение.\n");
+        assert_eq!(guess(&russian), Some("windows-1251"));
+    }
+
+    #[test]
+    fn a_stream_is_judged_by_its_beginning_and_read_as_what_was_guessed() {
+        let line = b"Die Minister trafen sich in Z\xfcrich und K\xf6ln.\n";
+        let documents = read(InputFormat::Lines, &line.repeat(5000));
+        assert!(documents.iter().flatten().all(|d| d.text.contains("Zürich und Köln")));
+        assert_eq!(documents.iter().flatten().map(|d| d.sentences().len()).sum::<usize>(), 5000);
+        let late = ["Zürich\n".repeat(20_000).as_bytes(), line].concat();
+        assert_eq!(read(InputFormat::Lines, &late).iter().filter(|d| d.is_err()).count(), 1);
+    }
+
+    #[test]
+    fn a_cut_within_the_sample_is_no_flaw() {
+        for text in
+            ["ü".repeat(100_000), "x".repeat((64 << 10) - 1) + "ü", "x".repeat((64 << 10) - 2) + "漢\n"]
+        {
+            let documents = read(InputFormat::Lines, text.as_bytes());
+            assert_eq!(documents[0].as_ref().unwrap().text, text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunks_decode_to_the_same_text(text in "\\PC{0,30}", chunk in 1usize..9) {
+            let mut bytes = vec![0xff, 0xfe];
+            bytes.extend(utf16(&text));
+            let documents = read_by(chunk, InputFormat::Text, &bytes);
+            let document = documents[0].as_ref().unwrap();
+            prop_assert_eq!(&document.text, &text);
+            prop_assert_eq!(&document.segmentation, &Segmentation::Split);
+        }
     }
 }

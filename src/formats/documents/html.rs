@@ -1,7 +1,8 @@
 //! Web pages: the article, without what stands around it.
 
-use super::bounded::too_long;
+use super::bounded::size;
 use super::encoding::{self, TextEncoding};
+use super::hostile::too_much;
 use super::peeked::Peeked;
 use super::{BadRecord, Document, DocumentOptions, Documents, tell_of_guess};
 use dom_smoothie::{Article, Config, Readability, ReadabilityError, TextMode};
@@ -27,9 +28,8 @@ pub(super) fn read(input: Peeked, name: String, options: DocumentOptions) -> Doc
 /// The page as text. Malformed bytes are replaced, as browsers do, and told.
 fn html(mut input: Peeked, name: &str, options: &DocumentOptions) -> Result<String, BadRecord> {
     let limit = options.max_record_bytes;
-    input.fill(limit.saturating_add(1));
-    if !input.is_whole() {
-        let (reason, _) = too_long(Vec::new(), limit);
+    if input.fill(limit.saturating_add(1)).len() > limit {
+        let reason = format!("the page is longer than {} (`--max-record-bytes`)", size(limit));
         return Err(BadRecord::whole(name, reason));
     }
     let mut page = Vec::new();
@@ -73,6 +73,9 @@ fn declared(page: &[u8]) -> Option<TextEncoding> {
 
 /// The text of the article in a page, its headline first, and when it was published.
 fn article(html: &str) -> Result<(String, Option<String>), String> {
+    if let Some(much) = too_much(html) {
+        return Err(format!("the page is not read: {much}"));
+    }
     let config = Config { text_mode: TextMode::Formatted, ..Config::default() };
     let mut page = Readability::new(html, None, Some(config)).map_err(|error| error.to_string())?;
     match page.parse() {
@@ -86,32 +89,123 @@ fn article(html: &str) -> Result<(String, Option<String>), String> {
             };
             Ok((text, published_time))
         }
-        Ok(_) | Err(ReadabilityError::GrabFailed) => todo!(),
+        Ok(_) | Err(ReadabilityError::GrabFailed) => {
+            page.doc.select("nav, header, footer, aside, form, script, style, noscript, template").remove();
+            let text = page.doc.body().map(|body| body.formatted_text()).unwrap_or_default();
+            if text.trim().is_empty() {
+                Err("no article text found".into())
+            } else {
+                Ok((text.trim().to_owned(), None))
+            }
+        }
         Err(error) => Err(error.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::testing::*;
+    use super::super::{BadRecord, Document, DocumentOptions, InputFormat, TextEncoding};
+    use super::declared;
+
+    const BODY: &str = "<nav><ul><li><a href='/'>Home</a><li><a href='/world'>World</a></ul></nav><article><h1>Talks end in Lima</h1><p>Ministers of Peru strongly condemned the attack, a spokesman said on Friday in Lima.</p><p>They met <b>on Friday</b>, and will meet again, the spokesman told reporters.<script>var x = 'no text';</script></p><ul><li>The port is closed.</li><li>The road is open.</li></ul></article><footer>All rights reserved, and no cookies.</footer>";
+
+    fn page(head: &str) -> String {
+        format!(
+            "<!DOCTYPE html><html><head><title>Talks end in Lima</title>{head}</head><body>{BODY}</body></html>"
+        )
+    }
+
+    fn only(content: &[u8]) -> Result<Document, BadRecord> {
+        let mut documents = read(InputFormat::Html, content);
+        assert_eq!(documents.len(), 1);
+        documents.remove(0)
+    }
+
     #[test]
-    #[ignore = "exp"]
-    fn exp() {
-        for n in [1000usize, 10_000, 100_000] {
-            for (what, html) in [
-                ("div", format!("<html><body>{}<p>One may leave. Two stay here.</p>", "<div>".repeat(n))),
-                ("b", format!("<html><body>{}<p>One may leave. Two stay here.</p>", "<b>".repeat(n))),
-                ("span", format!("<html><body>{}<p>One may leave. Two stay here.</p>", "<span>".repeat(n))),
-                ("pb", (0..n / 10).map(|i| format!("<p><b id={i}>x")).collect::<String>()),
-            ] {
-                eprintln!("{what} {n} start");
-                let t = std::time::Instant::now();
-                let page = Readability::new(html.as_str(), None, None).unwrap();
-                eprintln!("{what} {n} dom {:?}", t.elapsed());
-                let mut page = page;
-                let r = page.parse().map(|a| a.length);
-                eprintln!("{what} {n} parse {:?} {r:?}", t.elapsed());
-            }
+    fn an_article_is_its_headline_and_its_paragraphs_without_what_stands_around_them() {
+        let document = only(page("").as_bytes()).unwrap();
+        assert_eq!(
+            sentences(&document),
+            [
+                "Talks end in Lima",
+                "Ministers of Peru strongly condemned the attack, a spokesman said on Friday in Lima.",
+                "They met on Friday, and will meet again, the spokesman told reporters.",
+                "The port is closed.",
+                "The road is open."
+            ]
+        );
+        assert!(document.text.contains("Lima\n\nMinisters") && document.date.is_none());
+    }
+
+    #[test]
+    fn a_page_is_recognised_by_its_name_or_its_beginning() {
+        let name = InputFormat::of_name;
+        assert_eq!([name("a.HTML"), name("a.htm"), name("a.xhtml.gz")], [Some(InputFormat::Html); 3]);
+        assert_eq!(InputFormat::of_content(b"\xef\xbb\xbf \n<!DocType HTML>"), InputFormat::Html);
+        assert_eq!(InputFormat::of_content(b"<html lang=en>"), InputFormat::Html);
+        assert_eq!(InputFormat::of_content(b"<3 said the envoy"), InputFormat::Text);
+    }
+
+    #[test]
+    fn the_date_is_given_where_one_was_asked_for() {
+        let page = page("<meta property='article:published_time' content='2024-03-01T10:00:00Z'>");
+        let options = DocumentOptions {
+            format: Some(InputFormat::Html),
+            date_field: Some("date".into()),
+            ..DocumentOptions::default()
+        };
+        let date = read_with(options, page.as_bytes()).remove(0).unwrap().date;
+        assert_eq!(date.as_deref(), Some("2024-03-01T10:00:00Z"));
+        assert_eq!(only(page.as_bytes()).unwrap().date, None);
+    }
+
+    #[test]
+    fn the_encoding_is_the_one_that_the_page_declares() {
+        let page = |declaration: &str| page(declaration).replace("Lima", "Zürich");
+        let latin = |page: &str| page.chars().map(|c| c as u32 as u8).collect::<Vec<u8>>();
+        for declaration in [
+            "<meta charset=\"ISO-8859-1\">",
+            "<META http-equiv='Content-Type' content='text/html; charset=windows-1252'>",
+            // Declared wrongly, or not at all.
+            "<meta charset=utf-8>",
+            "",
+        ] {
+            let text = only(&latin(&page(declaration))).unwrap().text;
+            assert!(text.contains("Zürich"), "{declaration}: {text}");
         }
+        assert!(only(page("").as_bytes()).unwrap().text.contains("Zürich"));
+        assert_eq!(declared(b"<?xml version='1.0' encoding='KOI8-R'?><html>").unwrap().name(), "KOI8-R");
+        assert_eq!(declared(b"<meta charset=utf-16>").unwrap(), TextEncoding::UTF_8);
+        assert_eq!(declared(b"<meta charset=nonsense><meta name=x>"), None);
+    }
+
+    #[test]
+    fn what_is_no_article_is_read_as_it_is_and_what_has_no_text_is_told() {
+        let short = only(b"<html><body><nav>Home</nav><div>One may leave.</div></body></html>").unwrap();
+        assert!(short.text.contains("One may leave."));
+        for empty in [
+            "",
+            "<html></html>",
+            "<html><head><title>Talks</title></head><body><script>x()</script></body></html>",
+        ] {
+            let bad = only(empty.as_bytes()).unwrap_err();
+            assert_eq!(bad.reason, "no article text found", "{empty}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_page_is_refused_and_not_suffered() {
+        let deep = "<html><body>".to_owned() + &"<div>".repeat(1_000_000);
+        assert!(only(deep.as_bytes()).unwrap_err().reason.contains("nested"));
+        let allowed = format!("<html><body>{}<p>One may leave.", "<div>".repeat(500));
+        assert_eq!(sentences(&only(allowed.as_bytes()).unwrap()), ["One may leave."]);
+        let options = DocumentOptions {
+            format: Some(InputFormat::Html),
+            max_record_bytes: 100,
+            ..DocumentOptions::default()
+        };
+        let bad = read_with(options, page("").as_bytes()).remove(0).unwrap_err();
+        assert!(bad.reason.contains("longer than 100 bytes"), "{bad}");
     }
 }

@@ -70,7 +70,7 @@ fn document(bytes: &[u8], line: usize, about: &About) -> Result<Document, String
 
 #[cfg(test)]
 mod tests {
-    use super::super::{InputFormat, testing::*};
+    use super::super::{DocumentOptions, InputFormat, testing::*};
     use serde_json::json;
 
     #[test]
@@ -96,5 +96,35 @@ mod tests {
         assert!(bad[2].contains("in:3: field `text` is not a string"));
         assert_eq!(documents[0].as_ref().unwrap_err().record, b"{\"body\":\"x\"}\n");
         assert!(documents[3].is_ok());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_named_and_passed_over() {
+        let long = format!("{{\"text\":\"{}\"}}", "ü".repeat(3000));
+        let content = format!("{{\"text\":\"One.\"}}\n{long}\n{{\"text\":\"Three.\"}}\n{long}");
+        let with = |max_record_bytes| {
+            let format = Some(InputFormat::Jsonl);
+            read_with(
+                DocumentOptions { format, max_record_bytes, ..DocumentOptions::default() },
+                content.as_bytes(),
+            )
+        };
+        assert!(with(long.len()).iter().all(Result::is_ok));
+        let documents = with(long.len() - 1);
+        let bad = documents[1].as_ref().unwrap_err();
+        assert_eq!((bad.line, documents[2].as_ref().unwrap().text.as_str()), (Some(2), "Three."));
+        assert!(long.as_bytes().starts_with(&bad.record) && (1020..=1024).contains(&bad.record.len()));
+        assert!(
+            std::str::from_utf8(&bad.record).is_ok() && bad.reason.contains("1024 bytes")
+                || bad.record.len() < 1024
+        );
+        assert_eq!(documents[3].as_ref().unwrap_err().line, Some(4));
+    }
+
+    #[test]
+    fn half_a_record_tells_the_format_too() {
+        let start = format!("{{\"text\":\"{}", "One. ".repeat(50_000));
+        assert_eq!(InputFormat::of_content(&start.as_bytes()[..64 << 10]), InputFormat::Jsonl);
+        assert_eq!(InputFormat::of_content(b"{\n\"text\": \"pretty\"}"), InputFormat::Text);
     }
 }

@@ -1,5 +1,6 @@
 //! Texts to read: plain files, a sentence a line, JSONL, CSV, TSV, web pages, Parquet and Arrow, as streams that outlive a bad record.
 
+mod article;
 mod bounded;
 #[cfg(feature = "columns")]
 mod columns;
@@ -8,10 +9,12 @@ mod delimited;
 mod encoding;
 mod format;
 #[cfg(feature = "pages")]
+mod hostile;
+#[cfg(feature = "pages")]
 mod html;
 mod jsonl;
+mod lines;
 mod peeked;
-mod plain;
 
 pub use encoding::{TextEncoding, UnknownEncoding};
 pub use format::InputFormat;
@@ -142,30 +145,24 @@ pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOp
         Some(encoding) => InputFormat::of_content(encoding.glance(start).as_bytes()),
         None => InputFormat::of_content(start),
     });
-    let name = name.to_owned();
+    let source = |input| Source::of(input, told, name.to_owned(), options);
     match format {
-        InputFormat::Html => return page(input, name, options),
+        InputFormat::Text => {
+            input.fill(article::LONG + 1);
+            article::read(source(input))
+        }
+        InputFormat::Lines => lines::read(source(input)),
+        InputFormat::Jsonl => jsonl::read(source(input)),
+        InputFormat::Csv => delimited::read(source(input), b','),
+        InputFormat::Tsv => delimited::read(source(input), b'\t'),
+        InputFormat::Html => page(input, name.to_owned(), options),
         #[cfg(feature = "columns")]
         InputFormat::Parquet | InputFormat::Arrow | InputFormat::ArrowStream => {
             let options = DocumentOptions { format: Some(format), ..options.clone() };
-            return columns::read(input.into_reader(), name, options);
+            columns::read(input.into_reader(), name.to_owned(), options)
         }
         #[cfg(not(feature = "columns"))]
-        InputFormat::Parquet | InputFormat::Arrow | InputFormat::ArrowStream => {
-            return without_columns(&name);
-        }
-        _ => {}
-    }
-    if format == InputFormat::Text {
-        input.fill(plain::ARTICLE + 1);
-    }
-    let source = Source::of(input, told, name, options);
-    match format {
-        InputFormat::Lines => plain::lines(source),
-        InputFormat::Jsonl => jsonl::read(source),
-        InputFormat::Csv => delimited::read(source, b','),
-        InputFormat::Tsv => delimited::read(source, b'\t'),
-        _ => plain::article(source),
+        InputFormat::Parquet | InputFormat::Arrow | InputFormat::ArrowStream => without_columns(name),
     }
 }
 
