@@ -311,28 +311,35 @@ fn samples() -> Vec<(InputFormat, Vec<u8>)> {
     ]
 }
 
-/// Reads what a file has become, with and without its other columns; rows that were not there are told of.
-fn read_broken(format: InputFormat, content: Vec<u8>, rows: usize, what: &str) {
+/// Reads a file with one broken byte or a cut, with and without its other columns. No row comes twice.
+fn read_broken(format: InputFormat, content: Vec<u8>, what: &str) {
     for keep_fields in [true, false] {
         let options = DocumentOptions { keep_fields, ..options(format) };
-        let found = read(content.clone(), &options);
-        assert!(found.len() <= rows + 2, "{format:?} {what}: {} documents", found.len());
+        let found = read(content.clone(), &options).len();
+        assert!(found <= 10, "{format:?} {what}: {found} documents");
+    }
+}
+
+/// Breaks every file of the samples at every `step`th byte.
+fn break_all(step: usize) {
+    for (format, content) in samples() {
+        assert_eq!(read(content.clone(), &options(format)).iter().filter(|d| d.is_ok()).count(), 8);
+        for at in (0..content.len()).step_by(step) {
+            read_broken(format, content[..at].to_vec(), &format!("cut at {at}"));
+            let mut broken = content.clone();
+            broken[at] ^= [0x01, 0x80, 0xff][at / step % 3];
+            read_broken(format, broken, &format!("byte {at} broken"));
+        }
     }
 }
 
 #[test]
 fn no_broken_byte_and_no_cut_stops_the_reading_with_a_panic() {
-    for (format, content) in samples() {
-        assert_eq!(read(content.clone(), &options(format)).iter().filter(|d| d.is_ok()).count(), 8);
-        for at in (0..content.len()).step_by(7) {
-            read_broken(format, content[..at].to_vec(), 8, &format!("cut at {at}"));
-        }
-        for at in 0..content.len() {
-            for flip in [0x01, 0x80, 0xff] {
-                let mut broken = content.clone();
-                broken[at] ^= flip;
-                read_broken(format, broken, 8, &format!("byte {at} ^ {flip}"));
-            }
-        }
-    }
+    break_all(13);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn no_byte_at_all_stops_the_reading_with_a_panic() {
+    break_all(1);
 }
