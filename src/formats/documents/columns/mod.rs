@@ -24,8 +24,13 @@ type Stretch = Result<(usize, RecordBatch), BadRecord>;
 
 /// Rows of an input that is read from its beginning to its end. A Parquet file is read from its end: it is copied to a
 /// temporary file first, however large it is.
-pub(super) fn read(mut reader: Box<dyn BufRead>, name: String, options: DocumentOptions) -> Documents {
-    if options.format != InputFormat::Parquet {
+pub(super) fn read(
+    mut reader: Box<dyn BufRead>,
+    format: InputFormat,
+    name: String,
+    options: DocumentOptions,
+) -> Documents {
+    if format != InputFormat::Parquet {
         return arrow::read(reader, name, options);
     }
     let copy = || {

@@ -17,14 +17,7 @@ use std::sync::Arc;
 const FORMATS: [InputFormat; 3] = [InputFormat::Parquet, InputFormat::Arrow, InputFormat::ArrowStream];
 
 fn options(format: InputFormat) -> DocumentOptions {
-    DocumentOptions {
-        format,
-        text_field: "text".into(),
-        id_field: "id".into(),
-        date_field: Some("date".into()),
-        split: true,
-        keep_fields: true,
-    }
+    DocumentOptions { format: Some(format), date_field: Some("date".into()), ..DocumentOptions::default() }
 }
 
 fn read(content: Vec<u8>, options: &DocumentOptions) -> Vec<Result<Document, BadRecord>> {
@@ -187,6 +180,22 @@ fn bytes_that_are_no_text_are_told_of_their_row() {
     let bad = documents[1].as_ref().unwrap_err();
     assert!(bad.reason.contains("row 2: byte 3 is not UTF-8") && bad.record == b"caf\xe9", "{bad}");
     assert!(documents[0].is_ok() && documents[2].is_ok());
+}
+
+#[test]
+fn a_text_that_is_too_long_is_told_and_the_rest_is_read() {
+    let long = "Long. ".repeat(1000);
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["One.", &long, "Three."]));
+    for format in FORMATS {
+        let content = written(format, &[batch(vec![("text", text.clone())])]);
+        let documents = read(content, &DocumentOptions { max_record_bytes: 5999, ..options(format) });
+        let bad = documents[1].as_ref().unwrap_err();
+        assert!(
+            bad.reason.starts_with("row 2: longer than 5999 bytes") && bad.record.starts_with(b"Long."),
+            "{bad}"
+        );
+        assert!(documents[0].is_ok() && documents[2].is_ok());
+    }
 }
 
 #[test]
