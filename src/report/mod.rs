@@ -1,4 +1,5 @@
-//! Results to any writer: JSON lines, CSV, Parquet, Arrow, a table for people; evaluations as a page for the browser.
+//! Results to any writer: JSON lines, CSV and TSV, Parquet and Arrow, a table for people, the formats of tools for
+//! annotation; evaluations as a page for the browser.
 
 #[cfg(feature = "columns")]
 mod columns;
@@ -8,19 +9,25 @@ mod figures;
 #[cfg(feature = "html")]
 mod html;
 mod jsonl;
+mod labelled;
+mod lines;
 mod record;
+mod rows;
 mod shape;
+mod summary;
 mod table;
 mod text_table;
 
 #[cfg(feature = "columns")]
 pub use columns::ColumnsReport;
 pub use compressed::{CompressedReport, Compression};
-pub use delimited::CsvReport;
+pub use delimited::{DelimitedReport, Separator};
 pub use figures::write_evaluation;
 #[cfg(feature = "html")]
 pub use html::{Evaluated, html};
 pub use jsonl::JsonlReport;
+pub use labelled::LabelledReport;
+pub use lines::LinesReport;
 pub use record::{EntityRecord, Origin, SentenceRecord};
 pub use shape::{Rows, Shape};
 pub use table::TableReport;

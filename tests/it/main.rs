@@ -15,3 +15,4 @@ mod reading;
 mod report;
 mod seqeval;
 mod train;
+mod writing;

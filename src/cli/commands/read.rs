@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use undertone::engine::{Aggregation, DeviceChoice, Engine, EngineError, Input, Tasks, ZeroShot};
 use undertone::formats::{BadRecord, Document};
-use undertone::report::{Origin, Rows, Shape};
+use undertone::report::{Origin, Shape};
 use undertone::text::{OffsetUnit, Offsets, Span};
 
 #[derive(clap::Args)]
@@ -253,6 +253,7 @@ fn run(
         return Err(misuse("--output and --rejects name the same file"));
     }
     let mut rejects = Rejects::open(rejects, on_error)?;
+    let rows = output.rows();
     let place = output.open()?;
     let folder = optional_folder(model.as_deref())?;
     let mut engine = on_device(Engine::open(folder.as_deref())?, device)?;
@@ -271,10 +272,11 @@ fn run(
     let unit = offsets.into();
     let tasks = possible(tasks, &engine)?;
     let output = place.output(&Shape {
-        rows: Rows::Sentence,
+        rows,
         labels: (tasks != Tasks::Ner).then(|| engine.labels().to_vec()),
         abstained: min_confidence.is_some(),
         entities: tasks != Tasks::Classify,
+        entity_types: engine.entity_labels().to_vec(),
         date: inputs.has_dates(),
         fields: keep_fields,
     })?;

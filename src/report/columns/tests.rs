@@ -252,7 +252,8 @@ proptest! {
         labels in proptest::collection::vec("[a-z]{1,3}", 0..3),
         named in proptest::option::of(any::<String>()),
     ) {
-        let entity = |text: String| EntityRecord { label: "PER".into(), text, start, end: start, score };
+        let span = crate::text::Span::new(0, 0);
+        let entity = |text: String| EntityRecord { label: "PER".into(), text, start, end: start, score, span };
         let record = SentenceRecord {
             id: text.clone().into(),
             text,
