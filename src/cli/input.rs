@@ -4,7 +4,7 @@ use crate::cli::misuse;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Read, Seek};
+use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,14 +35,14 @@ pub(crate) struct InputArgs {
     /// mark or what a page declares, else UTF-8, else guessed, with a warning]
     #[arg(long, value_name = "NAME")]
     encoding: Option<TextEncoding>,
-    /// Field or column that holds the text, in JSONL, CSV, TSV, Parquet and Arrow
+    /// Field or column that holds the text, in records and columns
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_field: String,
-    /// Field or column that holds the name of the record, in JSONL, CSV, TSV, Parquet and Arrow
+    /// Field or column that holds the name of the record, in records and columns
     #[arg(long, value_name = "NAME", default_value = "id")]
     id_field: String,
-    /// Field or column that holds the date, in JSONL, CSV, TSV, Parquet and Arrow: records then have a `date`, as do those
-    /// of web pages that tell when they were published
+    /// Field or column that holds the date, in records and columns: records then have a `date`, as do those of web pages that
+    /// tell when they were published
     #[arg(long, value_name = "NAME")]
     date_field: Option<String>,
     /// Take every text as one sentence
@@ -198,31 +198,26 @@ impl Inputs {
     pub(crate) fn open(&self, index: usize) -> anyhow::Result<Documents> {
         let path = &self.paths[index];
         let name = path.display().to_string();
-        let reader: Box<dyn BufRead> = if path.as_os_str() == STDIN {
+        let mut reader: Box<dyn BufRead> = if path.as_os_str() == STDIN {
             Box::new(BufReader::new(self.counted(std::io::stdin())))
         } else {
-            let mut file = File::open(path).with_context(|| name.clone())?;
-            if path.is_file() && self.is_parquet(&mut file).with_context(|| name.clone())? {
-                let bytes = self.bytes_read();
-                let read = move |more| {
-                    bytes.fetch_add(more, Ordering::Relaxed);
-                };
-                return Ok(read_parquet(file, &name, &self.options, read));
-            }
-            Box::new(BufReader::new(self.counted(file)))
+            Box::new(BufReader::new(self.counted(File::open(path).with_context(|| name.clone())?)))
         };
+        if path.is_file() && self.is_parquet(&name, reader.fill_buf().with_context(|| name.clone())?) {
+            let (file, bytes) = (File::open(path).with_context(|| name.clone())?, self.bytes_read());
+            let read = move |more| {
+                bytes.fetch_add(more, Ordering::Relaxed);
+            };
+            return Ok(read_parquet(file, &name, &self.options, read));
+        }
         Ok(read_documents(reader, &name, &self.options))
     }
 
-    /// True for a Parquet file that need not be decompressed: it can be read where it stands.
-    fn is_parquet(&self, file: &mut File) -> std::io::Result<bool> {
-        if !matches!(self.options.format, None | Some(InputFormat::Parquet)) {
-            return Ok(false);
-        }
-        let mut start = Vec::new();
-        Read::by_ref(file).take(4).read_to_end(&mut start)?;
-        file.rewind()?;
-        Ok(start == b"PAR1")
+    /// True for a Parquet file that can be read from its end, where that says where its rows are.
+    fn is_parquet(&self, name: &str, start: &[u8]) -> bool {
+        let told = self.options.format.or_else(|| InputFormat::of_name(name));
+        told.is_none_or(|told| told == InputFormat::Parquet)
+            && InputFormat::of_magic(start) == Some(InputFormat::Parquet)
     }
 
     fn counted<R: Read>(&self, reader: R) -> Counted<R> {

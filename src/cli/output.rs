@@ -63,14 +63,16 @@ impl OutputArgs {
         let compression = self.compress.or(compressed);
         let table = self.on_terminal() && self.rows == RowKind::Sentence;
         let form = self.format.or(by_name).unwrap_or(if table { Form::Table } else { Form::Jsonl });
+        if form.is_columns() && self.on_terminal() {
+            return Err(misuse(
+                "columns are no text for a terminal; name a file with --output, or pipe them on",
+            ));
+        }
         if compression.is_some() && self.on_terminal() {
             return Err(misuse("compressed results are no text for a terminal; name a file with --output"));
         }
         if form == Form::Brat && self.output.is_none() {
             return Err(misuse("brat keeps its documents in a folder; name a new one with --output"));
-        }
-        if self.on_terminal() && form.is_binary() {
-            return Err(misuse("a terminal cannot show columns; name a file with --output, or pipe them on"));
         }
         let format = Format { form, compression };
         format.refuse(self.rows.into())?;

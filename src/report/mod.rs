@@ -1,5 +1,5 @@
-//! Results to any writer: JSON lines, CSV and TSV, Parquet and Arrow, a table for people, the formats of tools for annotation; evaluations as a
-//! page for the browser.
+//! Results to any writer: JSON lines, CSV and TSV, Parquet and Arrow, a table for people, the formats of tools for
+//! annotation; evaluations as a page for the browser.
 
 #[cfg(feature = "columns")]
 mod columns;

@@ -178,11 +178,11 @@ impl Form {
 
     /// True if its rows may be something else than sentences.
     fn has_rows(self) -> bool {
-        matches!(self, Self::Jsonl | Self::Csv | Self::Tsv) || self.is_binary()
+        matches!(self, Self::Jsonl | Self::Csv | Self::Tsv) || self.is_columns()
     }
 
-    /// True if a terminal cannot show it.
-    pub(super) fn is_binary(self) -> bool {
+    /// True if it is bytes and no text.
+    pub(super) fn is_columns(self) -> bool {
         matches!(self, Self::Parquet | Self::Arrow | Self::ArrowStream)
     }
 
@@ -241,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_file_is_called_by_what_its_name_is_read_as() {
-        for form in [Form::Jsonl, Form::Csv, Form::Tsv, Form::Conll, Form::Text] {
+        let columns = [Form::Parquet, Form::Arrow, Form::ArrowStream];
+        for form in [Form::Jsonl, Form::Csv, Form::Tsv, Form::Conll, Form::Text].into_iter().chain(columns) {
             for compression in [None, Some(Compression::Gzip), Some(Compression::Zstd)] {
                 let name = format!("part.{}", Format { form, compression }.extension());
                 assert_eq!(Format::of_name(&name), (Some(form), compression), "{name}");
@@ -266,8 +267,8 @@ mod tests {
                 drop(report);
                 let after = out.0.lock().unwrap().clone();
                 assert_eq!(before, after, "{format:?}");
-                let columns = matches!(form, Form::Csv | Form::Tsv | Form::LabelStudio) || form.is_binary();
-                assert_eq!(!after.is_empty(), columns || compression.is_some(), "{format:?}");
+                let begun = matches!(form, Form::Csv | Form::Tsv | Form::LabelStudio) || form.is_columns();
+                assert_eq!(!after.is_empty(), begun || compression.is_some(), "{format:?}");
             }
         }
     }

@@ -17,15 +17,34 @@ pub enum InputFormat {
     Tsv,
     /// A web page, the article of which is read (with the feature `pages`).
     Html,
-    /// A Parquet file (with the feature `columns`).
+    /// A Parquet file (this and the next two with the feature `columns`).
     Parquet,
-    /// An Arrow file, which is Feather's second version (with the feature `columns`).
+    /// An Arrow file (Feather, version 2).
     Arrow,
-    /// A stream of Arrow batches (with the feature `columns`).
+    /// A stream of Arrow batches.
     ArrowStream,
 }
 
 impl InputFormat {
+    /// Bytes that [`InputFormat::of_magic`] looks at.
+    pub const MAGIC: usize = 6;
+
+    /// The format that the first bytes of an input show where it is one of columns, whatever its name.
+    pub fn of_magic(start: &[u8]) -> Option<Self> {
+        let magic = |magic: &[u8]| start.starts_with(magic);
+        match () {
+            () if magic(b"PAR1") => Some(Self::Parquet),
+            () if magic(b"ARROW1") => Some(Self::Arrow),
+            () if magic(&[0xff; 4]) => Some(Self::ArrowStream),
+            () => None,
+        }
+    }
+
+    /// True for formats whose values stand in columns.
+    pub(super) fn is_columns(self) -> bool {
+        matches!(self, Self::Parquet | Self::Arrow | Self::ArrowStream)
+    }
+
     /// The format that a file's name tells by its end, any case, with or without `.gz`, `.zst` or `.zstd` behind it;
     /// `None` for other ends.
     pub fn of_name(name: &str) -> Option<Self> {
@@ -40,17 +59,6 @@ impl InputFormat {
             "arrow" | "feather" | "ipc" => Some(Self::Arrow),
             "arrows" => Some(Self::ArrowStream),
             _ => None,
-        }
-    }
-
-    /// The format that the first bytes of an input show, where it is one that is not text.
-    pub(super) fn of_magic(start: &[u8]) -> Option<Self> {
-        let magic = |magic: &[u8]| start.starts_with(magic);
-        match () {
-            () if magic(b"PAR1") => Some(Self::Parquet),
-            () if magic(b"ARROW1") => Some(Self::Arrow),
-            () if magic(&[0xff; 4]) => Some(Self::ArrowStream),
-            () => None,
         }
     }
 

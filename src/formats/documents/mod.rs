@@ -1,4 +1,5 @@
-//! Texts to read: plain files, a sentence a line, JSONL, CSV, TSV, web pages, Parquet and Arrow, as streams that outlive a bad record.
+//! Texts to read: plain files, a sentence a line, JSONL, CSV, TSV, Parquet, Arrow and web pages, as streams that outlive a
+//! bad record.
 
 mod article;
 mod bounded;
@@ -80,11 +81,11 @@ pub struct DocumentOptions {
     pub date_field: Option<String>,
     /// Whether texts are split into sentences; else each is one sentence. Lines are never split.
     pub split: bool,
-    /// Whether other fields are wanted. Where columns stand apart, only those that are needed are read.
-    pub keep_fields: bool,
     /// Bytes of text that a record, a line or a page may have. A longer one is a bad record, of which memory never holds
     /// more than that.
     pub max_record_bytes: usize,
+    /// Whether other fields are wanted. Where columns stand apart, only those that are needed are read.
+    pub keep_fields: bool,
 }
 
 impl Default for DocumentOptions {
@@ -139,9 +140,15 @@ pub type Documents = Box<dyn Iterator<Item = Result<Document, BadRecord>>>;
 /// empty input has no documents in record formats, and one without sentences in plain text.
 pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOptions) -> Documents {
     let mut input = Peeked::new(compression::decompressed(reader));
+    // Who pipes columns in may wait for an answer to the first of them: no more is looked at than tells the format.
+    let known = options.format.or_else(|| InputFormat::of_name(name));
+    let known = known.or_else(|| InputFormat::of_magic(input.fill(InputFormat::MAGIC)));
+    if let Some(format) = known.filter(|format| format.is_columns()) {
+        return columns(input, format, name, options);
+    }
     let start = input.fill(SAMPLE);
     let told = options.encoding.or_else(|| TextEncoding::of_mark(start));
-    let format = options.format.or_else(|| InputFormat::of_name(name)).unwrap_or_else(|| match told {
+    let format = known.unwrap_or_else(|| match told {
         Some(encoding) => InputFormat::of_content(encoding.glance(start).as_bytes()),
         None => InputFormat::of_content(start),
     });
@@ -156,14 +163,20 @@ pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOp
         InputFormat::Csv => delimited::read(source(input), b','),
         InputFormat::Tsv => delimited::read(source(input), b'\t'),
         InputFormat::Html => page(input, name.to_owned(), options),
-        #[cfg(feature = "columns")]
         InputFormat::Parquet | InputFormat::Arrow | InputFormat::ArrowStream => {
-            let options = DocumentOptions { format: Some(format), ..options.clone() };
-            columns::read(input.into_reader(), name.to_owned(), options)
+            columns(input, format, name, options)
         }
-        #[cfg(not(feature = "columns"))]
-        InputFormat::Parquet | InputFormat::Arrow | InputFormat::ArrowStream => without_columns(name),
     }
+}
+
+#[cfg(feature = "columns")]
+fn columns(input: Peeked, format: InputFormat, name: &str, options: &DocumentOptions) -> Documents {
+    columns::read(input.into_reader(), format, name.to_owned(), options.clone())
+}
+
+#[cfg(not(feature = "columns"))]
+fn columns(_: Peeked, _: InputFormat, name: &str, _: &DocumentOptions) -> Documents {
+    without_columns(name)
 }
 
 /// Bytes of an input that tell its format and its encoding, if they are not told otherwise.

@@ -6,9 +6,10 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use self::rows::{ArticleRow, EntityRow, SentenceRow};
+use self::rows::{ArticleRow, EntityRow, SentenceRow, bytes};
 use self::schema::schema;
 use self::sink::{Sink, io_error};
+use super::rows::begins;
 use super::{Report, Rows, SentenceRecord, Shape};
 use arrow_json::ReaderBuilder;
 use arrow_json::reader::Decoder;
@@ -99,7 +100,7 @@ impl ColumnsReport {
     /// Ends the article.
     fn write_article(&mut self) -> Result<()> {
         let sentences = std::mem::take(&mut self.article);
-        let bytes = sentences.iter().map(rows::bytes).sum();
+        let bytes = sentences.iter().map(bytes).sum();
         ArticleRow::new(&sentences).map_or(Ok(()), |row| self.row(&row, bytes))
     }
 }
@@ -107,13 +108,13 @@ impl ColumnsReport {
 impl Report for ColumnsReport {
     fn sentence(&mut self, record: &SentenceRecord) -> Result<()> {
         match self.rows {
-            Rows::Sentence => self.row(&SentenceRow::new(record), rows::bytes(record)),
+            Rows::Sentence => self.row(&SentenceRow::new(record), bytes(record)),
             Rows::Entity => {
                 let mut entities = record.entities.iter().flatten();
-                entities.try_for_each(|entity| self.row(&EntityRow::new(record, entity), rows::bytes(record)))
+                entities.try_for_each(|entity| self.row(&EntityRow::new(record, entity), bytes(record)))
             }
             Rows::Article => {
-                if record.sentence == 1 || self.article.last().is_some_and(|last| last.id != record.id) {
+                if begins(record, self.article.last().map(|last| &last.id)) {
                     self.write_article()?;
                 }
                 self.article.push(record.clone());

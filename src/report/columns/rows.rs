@@ -1,6 +1,6 @@
 //! Records as rows: names that are text, and fields as JSON.
 
-use super::super::record::rounded;
+use super::super::rows::Scores;
 use super::super::{EntityRecord, SentenceRecord};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -110,8 +110,5 @@ fn json<S: Serializer>(fields: &Option<Map<String, Value>>, serializer: S) -> Re
 }
 
 fn scores<S: Serializer>(scores: &Option<Vec<(String, f32)>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match scores {
-        Some(scores) => serializer.collect_map(scores.iter().map(|(label, score)| (label, rounded(*score)))),
-        None => serializer.serialize_none(),
-    }
+    scores.as_deref().map(Scores).serialize(serializer)
 }

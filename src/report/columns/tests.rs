@@ -1,7 +1,6 @@
 use super::super::EntityRecord;
 use super::super::record::testing::record;
 use super::*;
-use crate::text::Span;
 use arrow_array::{Array, RecordBatch};
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_json::writer::LineDelimited;
@@ -253,7 +252,8 @@ proptest! {
         labels in proptest::collection::vec("[a-z]{1,3}", 0..3),
         named in proptest::option::of(any::<String>()),
     ) {
-        let entity = |text: String| EntityRecord { label: "PER".into(), text, start, end: start, score, span: Span::new(0, 0) };
+        let span = crate::text::Span::new(0, 0);
+        let entity = |text: String| EntityRecord { label: "PER".into(), text, start, end: start, score, span };
         let record = SentenceRecord {
             id: text.clone().into(),
             text,

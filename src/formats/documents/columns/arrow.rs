@@ -11,8 +11,11 @@ use std::collections::HashMap;
 use std::io::{BufRead, Cursor, Read};
 use std::sync::Arc;
 
-/// What an Arrow file begins with, and what fills it up to where the stream within begins.
+/// What an Arrow file begins with.
 const MAGIC: [u8; 8] = *b"ARROW1\0\0";
+/// What fills it up to where the stream within begins, and how often at most: writers align it as they align columns.
+const FILLING: [u8; 8] = [0; 8];
+const FILLINGS: usize = 512;
 /// What a file begins with that was written before Arrow files were what Feather means.
 const OLD_FEATHER: &[u8] = b"FEA1";
 
@@ -30,15 +33,22 @@ fn open(
     name: &str,
     options: DocumentOptions,
 ) -> Result<(Columns, Batches), String> {
-    let mut start = Vec::new();
-    reader.by_ref().take(MAGIC.len() as u64).read_to_end(&mut start).map_err(|error| error.to_string())?;
+    let mut eight = || {
+        let mut bytes = Vec::new();
+        reader.by_ref().take(8).read_to_end(&mut bytes).map(|_| bytes).map_err(|error| error.to_string())
+    };
+    let mut start = eight()?;
     if start.starts_with(OLD_FEATHER) {
         return Err("it is a Feather file of version 1; write it again as version 2".to_owned());
     }
     let in_file = start == MAGIC;
-    if !in_file {
-        reader = Box::new(Cursor::new(start).chain(reader));
+    for _ in 0..FILLINGS {
+        if start != MAGIC && start != FILLING {
+            break;
+        }
+        start = eight()?;
     }
+    reader = Box::new(Cursor::new(start).chain(reader));
     let schema = schema(&mut reader)?;
     let columns = Columns::new(&schema, name.to_owned(), options)?;
     let projection = columns.projection().to_vec();

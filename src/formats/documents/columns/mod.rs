@@ -24,8 +24,13 @@ type Stretch = Result<(usize, RecordBatch), BadRecord>;
 
 /// Rows of an input that is read from its beginning to its end. A Parquet file is read from its end: it is copied to a
 /// temporary file first, however large it is.
-pub(super) fn read(mut reader: Box<dyn BufRead>, name: String, options: DocumentOptions) -> Documents {
-    if options.format != Some(InputFormat::Parquet) {
+pub(super) fn read(
+    mut reader: Box<dyn BufRead>,
+    format: InputFormat,
+    name: String,
+    options: DocumentOptions,
+) -> Documents {
+    if format != InputFormat::Parquet {
         return arrow::read(reader, name, options);
     }
     let copy = || {
@@ -74,8 +79,10 @@ fn failed(bad: BadRecord) -> Documents {
     Box::new(std::iter::once(Err(bad)))
 }
 
-/// What a reader of `arrow` or `parquet` answers. They check most of what a file says; of some of it they only assert
-/// that it holds, such as that a schema names types that there are, and a file that breaks it is an error here as well.
+/// What a reader of `arrow` or `parquet` answers, a panic being an error: of what a file says they check most, and assert
+/// the rest. Files with one wrong byte are enough to reach such a place: in `parquet` widths of bits, lengths written as
+/// differences, levels of more values than there are, a dictionary that is missing; in `arrow_ipc` types that there are not,
+/// and batches with fewer buffers than their columns call for.
 fn guarded<T, E: std::fmt::Display>(read: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(answer) => answer.map_err(|error| error.to_string()),

@@ -1,3 +1,4 @@
+use super::super::bounded::too_long;
 use super::super::{BadRecord, Document, DocumentOptions};
 use super::ROWS;
 use arrow_array::cast::AsArray;
@@ -78,11 +79,13 @@ impl Columns {
                 fields.insert(self.options.text_field.clone(), Value::Null);
                 return Err(bad(row, reason, raw(&fields)));
             }
-            let text = std::str::from_utf8(texts.value(row))
-                .map_err(|e| {
-                    bad(row, format!("byte {} is not UTF-8", e.valid_up_to()), texts.value(row).to_vec())
-                })?
-                .to_owned();
+            let text = texts.value(row);
+            if text.len() > self.options.max_record_bytes {
+                let (reason, record) = too_long(text.to_vec(), self.options.max_record_bytes);
+                return Err(bad(row, reason, record));
+            }
+            let not_utf8 = |at: usize| bad(row, format!("byte {at} is not UTF-8"), text.to_vec());
+            let text = std::str::from_utf8(text).map_err(|error| not_utf8(error.valid_up_to()))?.to_owned();
             let id = match fields.shift_remove(&self.options.id_field) {
                 None | Some(Value::Null) => Value::String(format!("{}:{}", self.name, first + row)),
                 Some(id) => id,

@@ -192,7 +192,9 @@ mod tests {
         for count in [&[0xf0 | STRUCT, 0x7f][..], &[0xf0 | STRUCT, 0xff, 0xff, 0xff, 0xff, 0x07]] {
             assert_eq!(check(&footer(&[1, 0], count)), Err("a list of it has more items than can be there"));
         }
-        assert_eq!(check(&footer(&[1, 0], &[STRUCT])[..9]), Err("it is cut short"));
+        for end in 0..footer(&[1, 0], &[STRUCT]).len() {
+            assert!(check(&footer(&[1, 0], &[STRUCT])[..end]).is_err());
+        }
     }
 
     #[test]
