@@ -114,6 +114,12 @@ fn parts(folder: &Path, manifest: &Manifest, findings: &mut Findings) -> anyhow:
     for name in unlisted(folder, manifest)? {
         findings.differs(format_args!("{name}: it is not listed in the {MANIFEST}"));
     }
+    if let (Some(rejects), Some(bytes)) = (&manifest.settings.rejects, manifest.rejects_bytes) {
+        let found = std::fs::metadata(rejects).map_or(0, |found| found.len());
+        if found != bytes {
+            findings.differs(format_args!("{}: it had {bytes} bytes and has {found}", rejects.display()));
+        }
+    }
     if findings.count == before {
         println!("parts: all {} as they were written", manifest.parts.len());
     }
