@@ -1,124 +1,78 @@
 //! Where results go, and in which form.
 
+mod form;
+mod pending;
+
+pub(crate) use form::{Compression, Form, Format};
+pub(crate) use pending::{JsonLines, PendingFile, PendingFolder, refuse_full};
+
 use crate::cli::misuse;
 use anstream::AutoStream;
-use anyhow::Context;
+use form::{TABLE_WIDTH, buffered};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
-use undertone::report::{self, CompressedReport, CsvReport, JsonlReport, Report, Shape, TableReport};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use undertone::report::{LabelledReport, Report, Rows, Shape, TableReport};
 
 #[derive(clap::Args)]
 pub(crate) struct OutputArgs {
-    /// Form of the results [default: table on a terminal, else jsonl]
+    /// Form of the results [default: what the name of --output ends in, else table on a terminal, else jsonl]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     format: Option<Form>,
-    /// File for the results, written whole or not at all [default: standard output]
+    /// What a row of the results is, in jsonl, csv and tsv
+    #[arg(long, value_enum, value_name = "ROWS", default_value_t = RowKind::Sentence)]
+    pub(crate) rows: RowKind,
+    /// How the results are compressed [default: what the name of --output ends in, `.gz` or `.zst`, else not at all]
+    #[arg(long, value_enum, value_name = "METHOD")]
+    compress: Option<Compression>,
+    /// File for the results, written whole or not at all; or a folder, `out/`, for parts of them that `--resume` can go on
+    /// behind; for brat a new folder [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
 
-/// A form of results by name.
+/// What a row stands for, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Form {
-    /// For people
-    Table,
-    /// One JSON object a sentence
-    Jsonl,
-    /// Comma-separated values under a header, a row a sentence
-    Csv,
+pub(crate) enum RowKind {
+    /// A sentence
+    Sentence,
+    /// An entity, with the sentence it stands in; sentences without entities have no row
+    Entity,
+    /// An article with its sentences, or in csv and tsv what they have, counted; articles without sentences have no row
+    Article,
 }
 
-/// How results are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Compression {
-    /// gzip (`.gz`)
-    Gzip,
-    /// Zstandard (`.zst`)
-    Zstd,
-}
-
-/// The form of results and how they are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Format {
-    pub(crate) form: Form,
-    pub(crate) compression: Option<Compression>,
-}
-
-/// Columns of a table that is not on a terminal.
-const TABLE_WIDTH: usize = 100;
-
-impl Format {
-    /// Records of the given shape to `writer`, which need not be buffered. All is written, and a compressed stream ended,
-    /// when the report has finished.
-    ///
-    /// # Errors
-    /// If the form cannot hold such records, or the writer fails.
-    pub(crate) fn report(
-        self,
-        writer: Box<dyn Write + Send>,
-        shape: &Shape,
-    ) -> anyhow::Result<Box<dyn Report + Send>> {
-        let compression = match self.compression {
-            None => return self.form.report(writer, shape),
-            Some(Compression::Gzip) => report::Compression::Gzip,
-            Some(Compression::Zstd) => report::Compression::Zstd,
-        };
-        let report = CompressedReport::new(writer, compression, |writer| self.form.report(writer, shape))?;
-        Ok(Box::new(report))
-    }
-
-    /// How the names of files of this format end, without the first dot: `jsonl`, `csv.gz`.
-    pub(crate) fn extension(self) -> String {
-        let compression = match self.compression {
-            None => "",
-            Some(Compression::Gzip) => ".gz",
-            Some(Compression::Zstd) => ".zst",
-        };
-        format!("{}{compression}", self.form.extension())
-    }
-}
-
-impl Form {
-    /// The one place where forms are told apart when they are written.
-    fn report(self, writer: Box<dyn Write + Send>, _shape: &Shape) -> anyhow::Result<Box<dyn Report + Send>> {
-        Ok(match self {
-            Self::Table => Box::new(TableReport::new(AutoStream::never(buffered(writer)), TABLE_WIDTH)),
-            Self::Jsonl => Box::new(JsonlReport::new(BufWriter::new(writer))),
-            Self::Csv => Box::new(CsvReport::new(BufWriter::new(writer))),
-        })
-    }
-
-    fn extension(self) -> &'static str {
-        match self {
-            Self::Table => "txt",
-            Self::Jsonl => "jsonl",
-            Self::Csv => "csv",
+impl From<RowKind> for Rows {
+    fn from(rows: RowKind) -> Self {
+        match rows {
+            RowKind::Sentence => Self::Sentence,
+            RowKind::Entity => Self::Entity,
+            RowKind::Article => Self::Article,
         }
     }
 }
 
-/// A writer of the type that `anstream` can wrap.
-fn buffered(writer: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
-    Box::new(BufWriter::new(writer))
-}
-
-/// An open place for results.
-pub(crate) struct Output {
-    /// Takes the records.
-    pub(crate) report: Box<dyn Report + Send>,
-    file: Option<PendingFile>,
-}
-
 impl OutputArgs {
     /// The format that was asked for, or the one that suits the place.
+    ///
+    /// # Errors
+    /// If the place or the form cannot have what was asked for.
     pub(crate) fn format(&self) -> anyhow::Result<Format> {
-        let form = self.format.unwrap_or(if self.on_terminal() { Form::Table } else { Form::Jsonl });
-        Ok(Format { form, compression: None })
+        let named = self.output.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
+        let (by_name, compressed) = named.map_or((None, None), |name| Format::of_name(&name));
+        let compression = self.compress.or(compressed);
+        let table = self.on_terminal() && self.rows == RowKind::Sentence;
+        let form = self.format.or(by_name).unwrap_or(if table { Form::Table } else { Form::Jsonl });
+        if compression.is_some() && self.on_terminal() {
+            return Err(misuse("compressed results are no text for a terminal; name a file with --output"));
+        }
+        if form == Form::Brat && self.output.is_none() {
+            return Err(misuse("brat keeps its documents in a folder; name a new one with --output"));
+        }
+        let format = Format { form, compression };
+        format.refuse(self.rows.into())?;
+        Ok(format)
     }
 
     fn on_terminal(&self) -> bool {
@@ -128,8 +82,12 @@ impl OutputArgs {
     /// Opens the place, before the long work starts.
     pub(crate) fn open(self) -> anyhow::Result<Place> {
         let (format, on_terminal) = (self.format()?, self.on_terminal());
-        let file = self.output.as_deref().map(PendingFile::create).transpose()?;
-        Ok(Place { format, on_terminal, file })
+        let target = match self.output {
+            None => Target::Stdout,
+            Some(folder) if format.form == Form::Brat => Target::Folder(PendingFolder::create(&folder)?),
+            Some(file) => Target::File(PendingFile::create(&file)?),
+        };
+        Ok(Place { format, on_terminal, target })
     }
 }
 
@@ -137,119 +95,65 @@ impl OutputArgs {
 pub(crate) struct Place {
     format: Format,
     on_terminal: bool,
-    file: Option<PendingFile>,
+    target: Target,
+}
+
+enum Target {
+    Stdout,
+    File(PendingFile),
+    Folder(PendingFolder),
 }
 
 impl Place {
     /// Makes it ready for records of the given shape.
     pub(crate) fn output(self, shape: &Shape) -> anyhow::Result<Output> {
-        let Self { format, on_terminal, file } = self;
-        let writer: Box<dyn Write + Send> = match &file {
-            Some(file) => Box::new(file.handle()?),
-            None => Box::new(std::io::stdout()),
-        };
-        let report = match format {
-            // A terminal has a width, and standard output may be asked to have colour.
-            Format { form: Form::Table, compression: None } if file.is_none() => {
-                let terminal = terminal_size::terminal_size().filter(|_| on_terminal);
-                let width = terminal.map_or(TABLE_WIDTH, |(width, _)| usize::from(width.0));
-                let colour = AutoStream::choice(&std::io::stdout());
-                Box::new(TableReport::new(AutoStream::new(buffered(writer), colour), width))
+        let Self { format, on_terminal, target } = self;
+        let report = match &target {
+            Target::Folder(folder) => Box::new(LabelledReport::brat(folder.path(), shape)?),
+            Target::File(file) => format.report(Box::new(file.handle()?), shape)?,
+            Target::Stdout => {
+                let stdout: Box<dyn Write + Send> = Box::new(std::io::stdout());
+                match format {
+                    // A terminal has a width, and standard output may be asked to have colour.
+                    Format { form: Form::Table, compression: None } => {
+                        let terminal = terminal_size::terminal_size().filter(|_| on_terminal);
+                        let width = terminal.map_or(TABLE_WIDTH, |(width, _)| usize::from(width.0));
+                        let colour = AutoStream::choice(&std::io::stdout());
+                        Box::new(TableReport::new(AutoStream::new(buffered(stdout), colour), width))
+                    }
+                    format => format.report(stdout, shape)?,
+                }
             }
-            format => format.report(writer, shape)?,
         };
-        Ok(Output { report, file })
+        Ok(Output { report, target })
     }
 }
 
+/// An open place for results.
+pub(crate) struct Output {
+    /// Takes the records.
+    pub(crate) report: Box<dyn Report + Send>,
+    target: Target,
+}
+
 impl Output {
-    /// Whether it is a file, which has its name only once it is complete.
-    pub(crate) fn is_file(&self) -> bool {
-        self.file.is_some()
+    /// Whether records go to whoever reads standard output, and not to what has its name only once it is complete.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.target, Target::Stdout)
     }
 
     /// Whether people see the results come.
     pub(crate) fn on_terminal(&self) -> bool {
-        self.file.is_none() && std::io::stdout().is_terminal()
+        self.is_stream() && std::io::stdout().is_terminal()
     }
 
-    /// Writes what stands at the end and, if there is a file, gives it its name.
+    /// Writes what stands at the end and, if there is a file or a folder, gives it its name.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         self.report.finish()?;
-        self.file.map_or(Ok(()), PendingFile::keep)
-    }
-}
-
-/// A file that has its name only once it is complete.
-pub(crate) struct PendingFile {
-    file: NamedTempFile,
-    path: PathBuf,
-}
-
-impl PendingFile {
-    /// A new or replaced file; a link is followed.
-    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
-        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(misuse(format!(
-                "cannot write {}: it is there and is no file; `>` writes to devices and pipes",
-                path.display()
-            )));
+        match self.target {
+            Target::Stdout => Ok(()),
+            Target::File(file) => file.keep(),
+            Target::Folder(folder) => folder.keep(),
         }
-        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let cannot = || format!("cannot write {}", path.display());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".undertone-");
-        // The permissions of an ordinary new file, in place of a temporary one's.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
-        Ok(Self { file, path: path.to_owned() })
-    }
-
-    pub(crate) fn handle(&self) -> anyhow::Result<File> {
-        self.file.as_file().try_clone().with_context(|| format!("cannot write {}", self.path.display()))
-    }
-
-    pub(crate) fn keep(self) -> anyhow::Result<()> {
-        let Self { file, path } = self;
-        let cannot = || format!("cannot write {}", path.display());
-        file.as_file().sync_all().with_context(cannot)?;
-        file.persist(&path).with_context(cannot)?;
-        Ok(())
-    }
-}
-
-/// A file of JSON lines that has its name only once it is complete.
-pub(crate) struct JsonLines {
-    file: PendingFile,
-    writer: BufWriter<File>,
-}
-
-impl JsonLines {
-    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = PendingFile::create(path)?;
-        let writer = BufWriter::new(file.handle()?);
-        Ok(Self { file, writer })
-    }
-
-    pub(crate) fn write(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
-        serde_json::to_writer(&mut self.writer, value)?;
-        Ok(self.writer.write_all(b"\n")?)
-    }
-
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
-        self.writer.flush()?;
-        self.file.keep()
-    }
-}
-
-/// Refuses a folder in which something would be overwritten.
-pub(crate) fn refuse_full(output: &Path) -> anyhow::Result<()> {
-    match std::fs::read_dir(output).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Ok(false) => Err(misuse(format!("{} is not empty\n\nhint: give a new folder", output.display()))),
-        Err(error) => Err(misuse(format!("{}: {error}", output.display()))),
     }
 }

@@ -140,8 +140,7 @@ mod tests {
             report.flush().unwrap();
         }
         report.finish().unwrap();
-        let bytes = out.0.lock().unwrap().clone();
-        bytes
+        out.0.lock().unwrap().clone()
     }
 
     fn read(compression: Compression, bytes: &[u8]) -> String {

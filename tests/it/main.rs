@@ -14,3 +14,4 @@ mod pipelines;
 mod report;
 mod seqeval;
 mod train;
+mod writing;

@@ -10,7 +10,7 @@ use super::rejects::{Rejects, summary};
 use super::settings::Settings;
 use super::writer::{Writer, Written};
 use crate::cli::input::Inputs;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, RowKind};
 use anyhow::bail;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use undertone::engine::{Engine, Tasks};
 use undertone::formats::Documents;
-use undertone::report::{Rows, Shape};
+use undertone::report::{Report, Shape};
 
 /// What a run works with.
 pub(crate) struct Run {
@@ -41,7 +41,7 @@ impl Run {
 
     /// Writes all to one place, whole or, where that is a stream, as far as it comes.
     pub(crate) fn to(self, mut output: Output, mut rejects: Rejects) -> anyhow::Result<ExitCode> {
-        let streams = !output.is_file();
+        let streams = output.is_stream();
         let mut progress = self.progress(output.on_terminal());
         let pipeline = self.start(Cursor::default(), false);
         let names = self.inputs.paths();
@@ -137,7 +137,7 @@ impl Run {
     pub(super) fn again(
         &self,
         cursor: Cursor,
-        report: &mut dyn undertone::report::Report,
+        report: &mut dyn Report,
     ) -> anyhow::Result<Written> {
         let (mut progress, mut rejects) =
             (Progress::hidden(), Rejects::whole(None, super::settings::OnError::Skip)?);
@@ -154,7 +154,7 @@ impl Run {
         let cut = Cut {
             look_ahead,
             part_sentences: if in_parts { part_sentences } else { usize::MAX },
-            whole_texts: self.settings.rows() == Rows::Article,
+            whole_texts: self.settings.rows == RowKind::Article,
         };
         let source = Files { inputs: self.inputs.clone(), known: in_parts, stamp: None };
         let (engine, tasks) = (self.engine.clone(), self.tasks);

@@ -2,12 +2,12 @@
 
 use crate::cli::input::InputArgs;
 use crate::cli::misuse;
-use crate::cli::output::Format;
+use crate::cli::output::{Format, RowKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use undertone::engine::{Aggregation, Engine, EngineError, Tasks, ZeroShot};
-use undertone::report::{Rows, Shape};
+use undertone::report::Shape;
 use undertone::text::OffsetUnit;
 
 /// The settings of a run, under the names of their flags.
@@ -18,6 +18,7 @@ pub(crate) struct Settings {
     #[serde(flatten)]
     pub(crate) input: InputArgs,
     pub(crate) format: Format,
+    pub(crate) rows: RowKind,
     pub(crate) offsets: Unit,
     pub(crate) keep_fields: bool,
     pub(crate) special_tokens: SpecialTokens,
@@ -145,18 +146,14 @@ impl Settings {
     /// What every record of the run has.
     pub(crate) fn shape(&self, engine: &Engine, tasks: Tasks, dates: bool) -> Shape {
         Shape {
-            rows: self.rows(),
+            rows: self.rows.into(),
             labels: (tasks != Tasks::Ner).then(|| engine.labels().to_vec()),
             abstained: self.min_confidence.is_some(),
             entities: tasks != Tasks::Classify,
+            entity_types: engine.entity_labels().to_vec(),
             date: dates,
             fields: self.keep_fields,
         }
-    }
-
-    /// What a row of the results stands for.
-    pub(crate) fn rows(&self) -> Rows {
-        Rows::Sentence
     }
 
     /// In which settings this run differs from one that was begun with `begun`: `--offsets: was char, is byte`.
@@ -213,6 +210,7 @@ pub(super) mod testing {
             command: Command::Classify,
             input: Args::parse_from(["undertone"]).input,
             format: serde_json::from_str(r#"{"form": "jsonl", "compression": null}"#).unwrap(),
+            rows: RowKind::Sentence,
             offsets: Unit::Char,
             keep_fields: false,
             special_tokens: SpecialTokens::Text,

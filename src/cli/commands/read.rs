@@ -7,7 +7,7 @@ use crate::cli::batch::{
 use crate::cli::input::InputArgs;
 use crate::cli::misuse;
 use crate::cli::model::{on_device, optional_folder};
-use crate::cli::output::OutputArgs;
+use crate::cli::output::{Form, OutputArgs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -201,9 +201,9 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         (None, None) if inputs.opened_up() => OnError::Skip,
         (None, None) => OnError::Fail,
     };
-    let format = output.format()?;
+    let (format, rows) = (output.format()?, output.rows);
     // Places are opened before the model, which takes longer.
-    let place = match output.output.clone().filter(|output| RunFolder::is_meant(output)) {
+    let place = match output.output.clone().filter(|output| format.form != Form::Brat && RunFolder::is_meant(output)) {
         Some(folder) => {
             refuse_among_inputs(&folder, &input.inputs)?;
             Place::Folder(RunFolder::open(&folder, resume)?)
@@ -231,6 +231,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         command,
         input,
         format,
+        rows,
         offsets,
         keep_fields,
         special_tokens,

@@ -302,6 +302,10 @@ impl<W: Write> LabelledWriter for Writer<W> {
         self.out.write_record(&row).map_err(io_error)
     }
 
+    fn flush(&mut self) -> IoResult<()> {
+        self.out.flush()
+    }
+
     fn finish(mut self: Box<Self>) -> IoResult<Losses> {
         self.out.flush()?;
         Ok(self.writing.losses())
