@@ -4,7 +4,8 @@ mod documents;
 mod labelled;
 
 pub use documents::{
-    BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, read_documents,
+    BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, TextEncoding,
+    UnknownEncoding, read_documents,
 };
 pub(crate) use labelled::brat_documents;
 pub use labelled::{

@@ -11,6 +11,7 @@ mod golden;
 mod hub;
 mod metrics;
 mod pipelines;
+mod reading;
 mod report;
 mod seqeval;
 mod train;

@@ -134,11 +134,7 @@ impl Run {
     }
 
     /// Writes again the part that begins at a place.
-    pub(super) fn again(
-        &self,
-        cursor: Cursor,
-        report: &mut dyn Report,
-    ) -> anyhow::Result<Written> {
+    pub(super) fn again(&self, cursor: Cursor, report: &mut dyn Report) -> anyhow::Result<Written> {
         let (mut progress, mut rejects) =
             (Progress::hidden(), Rejects::whole(None, super::settings::OnError::Skip)?);
         let pipeline = self.start(cursor, true);

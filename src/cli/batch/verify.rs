@@ -3,6 +3,7 @@
 use super::folder::unlisted;
 use super::manifest::{Digest, MANIFEST, Manifest, Part, VERSION};
 use super::run::Run;
+use crate::cli::input::STDIN;
 use crate::cli::misuse;
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::{Compression, Form, Format};
@@ -160,31 +161,26 @@ fn compute(
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let Manifest { settings, inputs, .. } = manifest;
-    // Only what the part was made from needs to be there.
-    let from = part.first.input.min(inputs.len());
-    let paths: Vec<PathBuf> =
-        inputs.iter().take(part.next.input + 1).skip(from).map(|input| input.path.clone().into()).collect();
-    if let Some(path) = paths.iter().find(|path| path.as_os_str() == "-") {
-        println!("{}: not computed again, for `{}` cannot be read twice", part.name, path.display());
+    let sources = inputs.iter().take(part.next.input + 1).skip(part.first.input);
+    if sources.clone().any(|input| input.path == STDIN) {
+        println!("{}: not computed again, for standard input cannot be read twice", part.name);
         return Ok(());
     }
-    if let Some(path) = paths.iter().find(|path| !path.is_file()) {
+    let mut known = sources.filter(|input| input.digest.is_some()).map(|input| Path::new(&input.path));
+    if let Some(path) = known.find(|path| !path.is_file()) {
         findings.differs(format_args!("{}: cannot be computed again without {}", part.name, path.display()));
         return Ok(());
     }
-    let mut input = settings.input.clone();
-    input.inputs = paths;
+    let paths = inputs.iter().map(|input| PathBuf::from(&input.path)).collect();
     let run = Run {
         settings: settings.clone(),
         engine: engine.clone(),
         tasks: settings.tasks(engine)?,
-        inputs: Arc::new(input.resolve()?),
+        inputs: Arc::new(settings.input.of(paths)),
     };
     let file = NamedTempFile::new()?;
     let mut report = settings.format.report(Box::new(file.as_file().try_clone()?), &run.shape())?;
-    let mut cursor = part.first;
-    cursor.input = 0;
-    run.again(cursor, &mut *report)?;
+    run.again(part.first, &mut *report)?;
     report.finish()?;
     drop(report);
     let written = folder.join(&part.name);

@@ -191,7 +191,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         part_sentences,
         resume,
     } = args;
-    let inputs = input.clone().resolve()?;
+    let inputs = input.resolve()?;
     if rejects.is_some() && rejects == output.output {
         return Err(misuse("--output and --rejects name the same file"));
     }
@@ -203,7 +203,11 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
     };
     let (format, rows) = (output.format()?, output.rows);
     // Places are opened before the model, which takes longer.
-    let place = match output.output.clone().filter(|output| format.form != Form::Brat && RunFolder::is_meant(output)) {
+    let place = match output
+        .output
+        .clone()
+        .filter(|output| format.form != Form::Brat && RunFolder::is_meant(output))
+    {
         Some(folder) => {
             refuse_among_inputs(&folder, &input.inputs)?;
             Place::Folder(RunFolder::open(&folder, resume)?)
