@@ -14,7 +14,7 @@ use undertone::formats::{
 use walkdir::WalkDir;
 
 /// The name of standard input, as typed and in records.
-const STDIN: &str = "-";
+pub(crate) const STDIN: &str = "-";
 
 /// What to read, and how records are taken apart.
 #[derive(Clone, clap::Args, Serialize, Deserialize)]
@@ -27,7 +27,8 @@ pub(crate) struct InputArgs {
     pub(crate) inputs: Vec<PathBuf>,
     /// File with names of further inputs, files and folders, one a line; `-` is standard input
     #[arg(long, value_name = "LIST")]
-    pub(crate) files_from: Option<PathBuf>,
+    #[serde(skip)]
+    files_from: Option<PathBuf>,
     /// Layout of the input [default: by the file's name, else by its beginning]
     #[arg(long, value_enum, value_name = "FORMAT")]
     input_format: Option<Layout>,
@@ -119,18 +120,8 @@ pub(crate) struct Inputs {
 
 impl InputArgs {
     /// Looks for every input before any is read, so that a mistyped name costs no work.
-    pub(crate) fn resolve(self, keep_fields: bool) -> anyhow::Result<Inputs> {
-        let Self {
-            mut inputs,
-            files_from,
-            input_format,
-            encoding,
-            text_field,
-            id_field,
-            date_field,
-            no_split,
-            max_record_bytes,
-        } = self;
+    pub(crate) fn resolve(&self, keep_fields: bool) -> anyhow::Result<Inputs> {
+        let (mut inputs, files_from) = (self.inputs.clone(), self.files_from.clone());
         if inputs.is_empty() && files_from.is_none() {
             if std::io::stdin().is_terminal() {
                 return Err(misuse(
@@ -149,6 +140,23 @@ impl InputArgs {
         if let Some(list) = files_from {
             found.listed(&list)?;
         }
+        let Found { paths, opened_up } = found;
+        Ok(Inputs { opened_up, ..self.of(paths, keep_fields) })
+    }
+
+    /// These files, read as the arguments ask, whatever inputs they name.
+    pub(crate) fn of(&self, paths: Vec<PathBuf>, keep_fields: bool) -> Inputs {
+        let Self {
+            inputs: _,
+            files_from: _,
+            input_format,
+            encoding,
+            text_field,
+            id_field,
+            date_field,
+            no_split,
+            max_record_bytes,
+        } = self.clone();
         let options = DocumentOptions {
             format: input_format.map(InputFormat::from),
             encoding,
@@ -159,8 +167,7 @@ impl InputArgs {
             keep_fields,
             max_record_bytes,
         };
-        let Found { paths, opened_up } = found;
-        Ok(Inputs { paths, options, opened_up, bytes_read: Arc::default() })
+        Inputs { paths, options, opened_up: false, bytes_read: Arc::default() }
     }
 }
 

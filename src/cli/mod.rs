@@ -139,6 +139,10 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<batch::Interrupted>() => {
+            logging::say!("{error}");
+            ExitCode::from(batch::INTERRUPTED)
+        }
         Err(error) => {
             logging::tell_error(&described(&error));
             if error.is::<Misuse>() { ExitCode::from(2) } else { ExitCode::FAILURE }

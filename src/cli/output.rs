@@ -25,7 +25,8 @@ pub(crate) struct OutputArgs {
     /// How the results are compressed [default: what the name of --output ends in, `.gz` or `.zst`, else not at all]
     #[arg(long, value_enum, value_name = "METHOD")]
     compress: Option<Compression>,
-    /// File for the results, written whole or not at all; for brat a new folder [default: standard output]
+    /// File for the results, written whole or not at all; or a folder, `out/`, for parts of them that `--resume` can go on
+    /// behind; for brat a new folder [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -43,8 +44,8 @@ pub(crate) enum RowKind {
 }
 
 impl From<RowKind> for Rows {
-    fn from(kind: RowKind) -> Self {
-        match kind {
+    fn from(rows: RowKind) -> Self {
+        match rows {
             RowKind::Sentence => Self::Sentence,
             RowKind::Entity => Self::Entity,
             RowKind::Article => Self::Article,
@@ -141,14 +142,14 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Whether it is a file or a folder, which has its name only once it is complete.
-    pub(crate) fn is_file(&self) -> bool {
-        !matches!(self.target, Target::Stdout)
+    /// Whether records go to whoever reads standard output, and not to what has its name only once it is complete.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.target, Target::Stdout)
     }
 
     /// Whether people see the results come.
     pub(crate) fn on_terminal(&self) -> bool {
-        !self.is_file() && std::io::stdout().is_terminal()
+        self.is_stream() && std::io::stdout().is_terminal()
     }
 
     /// Writes what stands at the end and, if there is a file or a folder, gives it its name.

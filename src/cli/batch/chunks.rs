@@ -162,7 +162,7 @@ impl<S: Source> Iterator for Chunks<S> {
                 self.over = true;
                 return Some(Chunk { items, end: End::Run(self.place) });
             };
-            let torn = self.cut.whole_texts && matches!(&item, Item::Document(d, _) if d.continues);
+            let torn = self.cut.whole_texts && may_go_on(&item);
             if let Some(place) = place.filter(|_| self.part >= self.cut.part_sentences && !torn) {
                 self.ahead.push_front((item, Some(place)));
                 self.part = 0;
@@ -175,6 +175,15 @@ impl<S: Source> Iterator for Chunks<S> {
             items.push(item);
         }
         Some(Chunk { items, end: End::Chunk })
+    }
+}
+
+/// Whether the text before an item may go on in it or behind it.
+fn may_go_on(item: &Item) -> bool {
+    match item {
+        Item::Document(document, _) => document.continues,
+        Item::Bad(_) => true,
+        Item::Opened(..) | Item::Failed(..) => false,
     }
 }
 

@@ -33,7 +33,7 @@ const PART: &str = "part-";
 impl RunFolder {
     /// Whether an output is meant to be a folder of parts: it ends like one, or is one.
     pub(crate) fn is_meant(output: &Path) -> bool {
-        output.as_os_str().as_encoded_bytes().ends_with(b"/") || output.is_dir()
+        output.to_string_lossy().ends_with(std::path::is_separator) || output.is_dir()
     }
 
     /// Takes hold of a folder, which is made if need be.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use undertone::engine::{Engine, Tasks};
 use undertone::formats::Documents;
-use undertone::report::Shape;
+use undertone::report::{Report, Shape};
 
 /// What a run works with.
 pub(crate) struct Run {
@@ -42,7 +42,7 @@ impl Run {
 
     /// Writes all to one place, whole or, where that is a stream, as far as it comes.
     pub(crate) fn to(self, mut output: Output, mut rejects: Rejects) -> anyhow::Result<ExitCode> {
-        let streams = !output.is_file();
+        let streams = output.is_stream();
         let mut progress = self.progress(output.on_terminal());
         let pipeline = self.start(Cursor::default(), false);
         let names = self.inputs.paths();
@@ -131,11 +131,7 @@ impl Run {
     }
 
     /// Writes again the part that begins at a place.
-    pub(super) fn again(
-        &self,
-        cursor: Cursor,
-        report: &mut dyn undertone::report::Report,
-    ) -> anyhow::Result<Written> {
+    pub(super) fn again(&self, cursor: Cursor, report: &mut dyn Report) -> anyhow::Result<Written> {
         let (mut progress, mut rejects) =
             (Progress::hidden(), Rejects::whole(None, super::settings::OnError::Skip)?);
         let pipeline = self.start(cursor, true);

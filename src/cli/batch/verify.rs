@@ -3,6 +3,7 @@
 use super::folder::unlisted;
 use super::manifest::{Digest, MANIFEST, Manifest, Part, VERSION};
 use super::run::Run;
+use crate::cli::input::STDIN;
 use crate::cli::misuse;
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::{Compression, Form, Format};
@@ -114,6 +115,12 @@ fn parts(folder: &Path, manifest: &Manifest, findings: &mut Findings) -> anyhow:
     for name in unlisted(folder, manifest)? {
         findings.differs(format_args!("{name}: it is not listed in the {MANIFEST}"));
     }
+    if let (Some(rejects), Some(bytes)) = (&manifest.settings.rejects, manifest.rejects_bytes) {
+        let found = std::fs::metadata(rejects).map_or(0, |found| found.len());
+        if found != bytes {
+            findings.differs(format_args!("{}: it had {bytes} bytes and has {found}", rejects.display()));
+        }
+    }
     if findings.count == before {
         println!("parts: all {} as they were written", manifest.parts.len());
     }
@@ -154,31 +161,26 @@ fn compute(
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let Manifest { settings, inputs, .. } = manifest;
-    // Only what the part was made from needs to be there.
-    let from = part.first.input.min(inputs.len());
-    let paths: Vec<PathBuf> =
-        inputs.iter().take(part.next.input + 1).skip(from).map(|input| input.path.clone().into()).collect();
-    if let Some(path) = paths.iter().find(|path| path.as_os_str() == "-") {
-        println!("{}: not computed again, for `{}` cannot be read twice", part.name, path.display());
+    let sources = inputs.iter().take(part.next.input + 1).skip(part.first.input);
+    if sources.clone().any(|input| input.path == STDIN) {
+        println!("{}: not computed again, for standard input cannot be read twice", part.name);
         return Ok(());
     }
-    if let Some(path) = paths.iter().find(|path| !path.is_file()) {
+    let mut known = sources.filter(|input| input.digest.is_some()).map(|input| Path::new(&input.path));
+    if let Some(path) = known.find(|path| !path.is_file()) {
         findings.differs(format_args!("{}: cannot be computed again without {}", part.name, path.display()));
         return Ok(());
     }
-    let mut input = settings.input.clone();
-    (input.inputs, input.files_from) = (paths, None);
+    let paths = inputs.iter().map(|input| PathBuf::from(&input.path)).collect();
     let run = Run {
         settings: settings.clone(),
         engine: engine.clone(),
         tasks: settings.tasks(engine)?,
-        inputs: Arc::new(input.resolve(settings.keep_fields)?),
+        inputs: Arc::new(settings.input.of(paths, settings.keep_fields)),
     };
     let file = NamedTempFile::new()?;
     let mut report = settings.format.report(Box::new(file.as_file().try_clone()?), &run.shape())?;
-    let mut cursor = part.first;
-    cursor.input = 0;
-    run.again(cursor, &mut *report)?;
+    run.again(part.first, &mut *report)?;
     report.finish()?;
     drop(report);
     let written = folder.join(&part.name);

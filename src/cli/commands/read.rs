@@ -1,15 +1,14 @@
 //! `undertone classify`, `ner` and `analyze`: one way of reading, with one head or with both.
 
 use crate::cli::batch::{
-    Arithmetic, Command, INTERRUPTED, Interrupted, Model, OnError, Rejects, Run, RunFolder, Settings,
-    SpecialTokens, Strategy, Unit, watch_for_interrupts,
+    Arithmetic, Command, Model, OnError, Rejects, Run, RunFolder, Settings, SpecialTokens, Strategy, Unit,
+    watch_for_interrupts,
 };
 use crate::cli::input::InputArgs;
-use crate::cli::logging::say;
 use crate::cli::misuse;
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::{Form, OutputArgs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use undertone::engine::{DeviceChoice, Engine, ZeroShot};
@@ -177,19 +176,9 @@ impl Asked {
     }
 }
 
+/// Reads every input and writes a record a sentence.
 fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
     watch_for_interrupts()?;
-    match read(args, asked) {
-        Err(error) if error.is::<Interrupted>() => {
-            say!("interrupted");
-            Ok(ExitCode::from(INTERRUPTED))
-        }
-        result => result,
-    }
-}
-
-/// Reads every input and writes a record a sentence.
-fn read(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
     let ReadArgs {
         input,
         output,
@@ -206,7 +195,7 @@ fn read(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         part_sentences,
         resume,
     } = args;
-    let inputs = input.clone().resolve(keep_fields)?;
+    let inputs = input.resolve(keep_fields)?;
     if rejects.is_some() && rejects == output.output {
         return Err(misuse("--output and --rejects name the same file"));
     }
@@ -223,7 +212,10 @@ fn read(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         .clone()
         .filter(|output| format.form != Form::Brat && RunFolder::is_meant(output))
     {
-        Some(folder) => Place::Folder(RunFolder::open(&folder, resume)?),
+        Some(folder) => {
+            refuse_among_inputs(&folder, &input.inputs)?;
+            Place::Folder(RunFolder::open(&folder, resume)?)
+        }
         None if resume => {
             return Err(misuse(
                 "only a run that writes to a folder can be gone on with\n\nhint: give `--output` a folder, such as `out/`",
@@ -283,4 +275,20 @@ enum Place {
     Whole(crate::cli::output::Place, Rejects),
     /// A folder of parts.
     Folder(RunFolder),
+}
+
+/// Refuses a folder for results that lies in a folder to read: another run would read them.
+fn refuse_among_inputs(output: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
+    let Ok(output) = std::path::absolute(output) else { return Ok(()) };
+    let within = |input: &&PathBuf| {
+        input.is_dir() && std::path::absolute(input).is_ok_and(|input| output.starts_with(input))
+    };
+    match inputs.iter().find(within) {
+        Some(input) => Err(misuse(format!(
+            "{} lies in {}, which is read\n\nhint: give a folder beside it",
+            output.display(),
+            input.display()
+        ))),
+        None => Ok(()),
+    }
 }

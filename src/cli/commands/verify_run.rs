@@ -1,6 +1,6 @@
 //! `undertone verify-run`: whether what a run has written is what it would write again.
 
-use crate::cli::batch::{Sample, verify};
+use crate::cli::batch::{Sample, verify, watch_for_interrupts};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -32,6 +32,7 @@ pub(crate) struct VerifyRunArgs {
 
 /// `undertone verify-run`
 pub(crate) fn run(args: VerifyRunArgs) -> anyhow::Result<ExitCode> {
+    watch_for_interrupts()?;
     let VerifyRunArgs { folder, parts, seed, model, device, threads } = args;
     let time = || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u64);
     let seed = seed.unwrap_or_else(time);

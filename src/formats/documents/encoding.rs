@@ -3,6 +3,7 @@
 use super::peeked::Peeked;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
+use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read};
 use std::str::FromStr;
 
@@ -11,7 +12,7 @@ use std::str::FromStr;
 ///
 /// An input that has one is decoded while it is read, and offsets count in the decoded text. Bytes that mean nothing in it
 /// make the record they stand in a bad one, which shows each as the byte 0xFF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TextEncoding(&'static Encoding);
 
@@ -51,13 +52,9 @@ impl TextEncoding {
     }
 }
 
-impl FromStr for TextEncoding {
-    type Err = UnknownEncoding;
-
-    fn from_str(name: &str) -> Result<Self, UnknownEncoding> {
-        // Some old names are known only to be refused: what they stand for is not safe to read.
-        let known = Encoding::for_label_no_replacement(name.as_bytes());
-        known.map(Self).ok_or_else(|| UnknownEncoding(name.to_owned()))
+impl From<TextEncoding> for String {
+    fn from(encoding: TextEncoding) -> Self {
+        encoding.name().into()
     }
 }
 
@@ -69,9 +66,13 @@ impl TryFrom<String> for TextEncoding {
     }
 }
 
-impl From<TextEncoding> for String {
-    fn from(encoding: TextEncoding) -> Self {
-        encoding.name().to_owned()
+impl FromStr for TextEncoding {
+    type Err = UnknownEncoding;
+
+    fn from_str(name: &str) -> Result<Self, UnknownEncoding> {
+        // Some old names are known only to be refused: what they stand for is not safe to read.
+        let known = Encoding::for_label_no_replacement(name.as_bytes());
+        known.map(Self).ok_or_else(|| UnknownEncoding(name.to_owned()))
     }
 }
 
