@@ -24,16 +24,14 @@ pub(crate) struct LogArgs {
     /// Tell more of what is done: -v in short, -vv in detail, -vvv everything. The variable RUST_LOG chooses more finely
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
-    /// Form of the messages on standard error
+    /// Form of the messages on standard error: for people, or one JSON object a line with `timestamp`, `level` and `message`
     #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = Form::Text)]
     log_format: Form,
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Form {
-    /// For people
     Text,
-    /// One JSON object a line, with `timestamp`, `level`, `message` and further fields
     Json,
 }
 

@@ -36,7 +36,7 @@ impl Project {
     }
 
     /// Where the second sentence begins, as `classify` is told to count.
-    fn start(&self, change: impl FnOnce(&mut Command)) -> u64 {
+    fn start(&self, change: impl FnOnce(&mut Command) -> &mut Command) -> u64 {
         let mut command = self.run(&["classify", "-m"]);
         command.arg(sentence_model()).write_stdin("Zürich 🕊️ met.\n\nThey left.\n");
         change(&mut command);
@@ -50,30 +50,20 @@ const BYTES: u64 = 22;
 
 #[test]
 fn what_is_typed_goes_before_the_environment_the_project_the_user_and_the_default() {
-    let nothing = |_: &mut Command| {};
-    assert_eq!(Project::new("", "").start(nothing), CHARS);
-    assert_eq!(Project::new("", "offsets = \"byte\"").start(nothing), BYTES);
+    assert_eq!(Project::new("", "").start(|run| run), CHARS);
+    assert_eq!(Project::new("", "offsets = \"byte\"").start(|run| run), BYTES);
     let both = Project::new("offsets = \"utf16\"", "offsets = \"byte\"\n[classify]\noffsets = \"char\"");
-    assert_eq!(both.start(nothing), UTF16);
-    let variable = |command: &mut Command| {
-        command.env("UNDERTONE_OFFSETS", "byte");
-    };
-    assert_eq!(both.start(variable), BYTES);
-    let typed = |command: &mut Command| {
-        command.env("UNDERTONE_OFFSETS", "byte").args(["--offsets", "char"]);
-    };
-    assert_eq!(both.start(typed), CHARS);
-    let without = |command: &mut Command| {
-        command.arg("--no-config");
-    };
-    assert_eq!(both.start(without), CHARS);
+    assert_eq!(both.start(|run| run), UTF16);
+    assert_eq!(both.start(|run| run.env("UNDERTONE_OFFSETS", "byte")), BYTES);
+    assert_eq!(both.start(|run| run.env("UNDERTONE_OFFSETS", "byte").args(["--offsets", "char"])), CHARS);
+    assert_eq!(both.start(|run| run.arg("--no-config")), CHARS);
 }
 
 #[test]
 fn a_table_is_for_its_command_and_goes_before_what_is_for_all() {
     let project =
         Project::new("offsets = \"utf16\"\n[ner]\noffsets = \"char\"\n[classify]\noffsets = \"byte\"\n", "");
-    assert_eq!(project.start(|_| {}), BYTES);
+    assert_eq!(project.start(|run| run), BYTES);
 }
 
 #[test]

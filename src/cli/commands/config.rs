@@ -1,6 +1,6 @@
 //! `undertone config`: what is set besides what is typed, and by whom.
 
-use crate::cli::config::{Configuration, Setting, Value, places};
+use crate::cli::config::{Configuration, Origin, Setting, Value, descendants, is_configurable, places};
 use clap::{Arg, ArgAction, Command};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ struct Line {
     /// `None` if neither a setting nor a default gives it one.
     value: Option<Value>,
     /// `None` for the default.
-    origin: Option<crate::cli::config::Origin>,
+    origin: Option<Origin>,
 }
 
 impl Line {
@@ -80,7 +80,6 @@ impl Line {
     }
 
     fn record(&self) -> serde_json::Value {
-        use crate::cli::config::Origin;
         let value = match &self.value {
             None => serde_json::Value::Null,
             Some(Value::Flag(on)) => (*on).into(),
@@ -115,8 +114,8 @@ fn effective(configuration: &Configuration) -> Vec<Line> {
 /// Every option that can be set, with the value that it has, command by command.
 fn every_option(configuration: &Configuration, root: &Command) -> Vec<Line> {
     let mut lines = Vec::new();
-    for (path, node) in crate::cli::config::descendants(root) {
-        for option in node.get_arguments().filter(|option| crate::cli::config::is_configurable(option)) {
+    for (path, node) in descendants(root) {
+        for option in node.get_arguments().filter(|option| is_configurable(option)) {
             let key = option.get_long().unwrap_or_default().to_owned();
             let table = path.iter().map(|&name| name.to_owned()).collect();
             lines.push(match configuration.get(&path, &key) {

@@ -1,7 +1,6 @@
 //! `undertone completions` and `undertone man`: the command line described to shells and to `man`.
 
 use crate::cli::misuse;
-use crate::cli::output::PendingFile;
 use anyhow::Context;
 use clap::Command;
 use clap_mangen::Man;
@@ -53,7 +52,7 @@ pub(crate) fn man(args: ManArgs, command: Command) -> anyhow::Result<ExitCode> {
             misuse(format!(
                 "there is no command `{}`; `{} --help` lists them",
                 args.command.join(" "),
-                described.get_bin_name().unwrap_or_default()
+                described.get_bin_name().unwrap_or(described.get_name())
             ))
         })?;
     }
@@ -67,15 +66,13 @@ fn write_all(command: &Command, folder: &Path) -> anyhow::Result<()> {
         write_all(below, folder)?;
     }
     let path = folder.join(Man::new(command.clone()).get_filename());
-    let file = PendingFile::create(&path)?;
-    file.handle()?.write_all(&page(command)?).with_context(|| format!("cannot write {}", path.display()))?;
-    file.keep()
+    std::fs::write(&path, page(command)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn page(command: &Command) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     Man::new(command.clone()).render(&mut text)?;
-    if command.get_bin_name() == Some(command.get_name()) {
+    if command.get_bin_name().is_none_or(|name| name == command.get_name()) {
         text.extend_from_slice(SECTIONS.as_bytes());
     }
     Ok(text)

@@ -152,3 +152,18 @@ fn read_value(value: &Spanned<DeValue>) -> Option<Value> {
         DeValue::Table(_) | DeValue::Datetime(_) => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_file_is_where_the_system_keeps_such_files() {
+        let home = || Some(PathBuf::from("/home/ana"));
+        let at = |name: &'static str| move |asked: &str| (asked == name).then(|| PathBuf::from("/set"));
+        let file = |folder: &str| Some(Path::new(folder).join("undertone/config.toml"));
+        assert_eq!(user_file(&at("XDG_CONFIG_HOME"), home()), file("/set"));
+        assert_eq!(user_file(&at("HOME"), home()), file("/home/ana/.config"));
+        assert_eq!(user_file(&at("APPDATA"), None), if cfg!(windows) { file("/set") } else { None });
+    }
+}

@@ -56,3 +56,31 @@ pub(super) fn nearest(node: &Command, unknown: &str) -> Option<String> {
     let best = names.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(best) > 0.75).then(|| best.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn what_destroys_or_is_for_one_run_must_be_typed() {
+        let root = crate::cli::Args::command();
+        let every = descendants(&root);
+        let options = every.iter().flat_map(|(_, node)| node.get_arguments());
+        let settable: BTreeSet<&str> =
+            options.filter(|o| is_configurable(o)).filter_map(Arg::get_long).collect();
+        for long in ["force", "config", "dry-run", "help", "version", "no-config"] {
+            assert!(!settable.contains(long), "{long}");
+        }
+        for long in ["model", "on-error", "color", "quiet", "verbose", "epochs"] {
+            assert!(settable.contains(long), "{long}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_told_only_where_it_is_near() {
+        let root = crate::cli::Args::command();
+        assert_eq!(nearest(&root, "on-eror").as_deref(), Some("on-error"));
+        assert_eq!(nearest(&root, "xyzzy"), None);
+    }
+}
