@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Cursor, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use undertone::formats::{DocumentOptions, Documents, InputFormat, read_documents};
+use undertone::formats::{DocumentOptions, Documents, InputFormat, read_documents, read_parquet};
 use walkdir::WalkDir;
 
 /// The name of standard input, as typed and in records.
@@ -22,13 +22,13 @@ pub(crate) struct InputArgs {
     /// Layout of the input [default: by the file's name, else by its first line]
     #[arg(long, value_enum, value_name = "FORMAT")]
     input_format: Option<Layout>,
-    /// Field or column that holds the text, in JSONL, CSV and TSV
+    /// Field or column that holds the text, in JSONL, CSV, TSV, Parquet and Arrow
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_field: String,
-    /// Field or column that holds the name of the record, in JSONL, CSV and TSV
+    /// Field or column that holds the name of the record, in JSONL, CSV, TSV, Parquet and Arrow
     #[arg(long, value_name = "NAME", default_value = "id")]
     id_field: String,
-    /// Field or column that holds the date, in JSONL, CSV and TSV: records then have a `date`
+    /// Field or column that holds the date, in JSONL, CSV, TSV, Parquet and Arrow: records then have a `date`
     #[arg(long, value_name = "NAME")]
     date_field: Option<String>,
     /// Take every text as one sentence
@@ -48,6 +48,12 @@ enum Layout {
     Csv,
     /// Tab-separated values under a header, quotation marks being part of them
     Tsv,
+    /// A Parquet file
+    Parquet,
+    /// An Arrow file (Feather, version 2)
+    Arrow,
+    /// A stream of Arrow batches
+    ArrowStream,
 }
 
 impl From<Layout> for InputFormat {
@@ -58,6 +64,9 @@ impl From<Layout> for InputFormat {
             Layout::Jsonl => Self::Jsonl,
             Layout::Csv => Self::Csv,
             Layout::Tsv => Self::Tsv,
+            Layout::Parquet => Self::Parquet,
+            Layout::Arrow => Self::Arrow,
+            Layout::ArrowStream => Self::ArrowStream,
         }
     }
 }
@@ -70,6 +79,7 @@ pub(crate) struct Inputs {
     id_field: String,
     date_field: Option<String>,
     split: bool,
+    keep_fields: bool,
     /// Whether a folder was opened up.
     opened_up: bool,
     bytes_read: Arc<AtomicU64>,
@@ -77,7 +87,7 @@ pub(crate) struct Inputs {
 
 impl InputArgs {
     /// Looks for every input before any is read, so that a mistyped name costs no work.
-    pub(crate) fn resolve(self) -> anyhow::Result<Inputs> {
+    pub(crate) fn resolve(self, keep_fields: bool) -> anyhow::Result<Inputs> {
         let Self { mut inputs, input_format, text_field, id_field, date_field, no_split } = self;
         if inputs.is_empty() {
             if std::io::stdin().is_terminal() {
@@ -104,7 +114,17 @@ impl InputArgs {
         let format = input_format.map(InputFormat::from);
         let split = !no_split;
         let bytes_read = Arc::default();
-        Ok(Inputs { paths, format, text_field, id_field, date_field, split, opened_up, bytes_read })
+        Ok(Inputs {
+            paths,
+            format,
+            text_field,
+            id_field,
+            date_field,
+            split,
+            keep_fields,
+            opened_up,
+            bytes_read,
+        })
     }
 }
 
@@ -125,6 +145,11 @@ impl Inputs {
         self.paths.iter().map(size).sum()
     }
 
+    /// Whether dates are handed on, where a record has one.
+    pub(crate) fn has_dates(&self) -> bool {
+        self.date_field.is_some()
+    }
+
     /// Bytes read so far from all inputs together, as they stand on disk. Rises while documents are read.
     pub(crate) fn bytes_read(&self) -> Arc<AtomicU64> {
         self.bytes_read.clone()
@@ -142,7 +167,12 @@ impl Inputs {
         } else {
             Box::new(BufReader::new(self.counted(File::open(path).with_context(|| name.clone())?)))
         };
-        let format = match self.format.or_else(|| InputFormat::of_name(&name)) {
+        let told = self.format.or_else(|| InputFormat::of_name(&name));
+        let magic = match told {
+            None => InputFormat::of_magic(reader.fill_buf().with_context(|| name.clone())?),
+            told => told,
+        };
+        let format = match magic {
             Some(format) => format,
             None => {
                 // A whole line, however long: half a record cannot be told from an article.
@@ -162,7 +192,16 @@ impl Inputs {
             id_field: self.id_field.clone(),
             date_field: self.date_field.clone(),
             split: self.split,
+            keep_fields: self.keep_fields,
         };
+        // Its end says where its rows are, and a pipe cannot be read from there.
+        if format == InputFormat::Parquet && path.is_file() {
+            let bytes = self.bytes_read();
+            let read = move |more| {
+                bytes.fetch_add(more, Ordering::Relaxed);
+            };
+            return Ok(read_parquet(File::open(path).with_context(|| name.clone())?, &name, &options, read));
+        }
         Ok(read_documents(reader, &name, &options))
     }
 
@@ -203,7 +242,7 @@ fn files_below(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     if files.is_empty() {
         return Err(misuse(format!(
-            "{}: the folder has no file that ends in .txt, .md, .jsonl, .csv or .tsv; name the files themselves",
+            "{}: the folder has no file that ends in .txt, .md, .jsonl, .csv, .tsv, .parquet or .arrow; name the files themselves",
             folder.display()
         )));
     }

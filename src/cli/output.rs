@@ -3,12 +3,14 @@
 use crate::cli::misuse;
 use anstream::AutoStream;
 use anyhow::Context;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
-use undertone::report::{CsvReport, JsonlReport, Report, TableReport};
+use undertone::report::{
+    self, ColumnsReport, CompressedReport, CsvReport, JsonlReport, Report, Shape, TableReport,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct OutputArgs {
@@ -20,56 +22,169 @@ pub(crate) struct OutputArgs {
     pub(crate) output: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Form {
+/// A form of results by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Form {
     /// For people
     Table,
     /// One JSON object a sentence
     Jsonl,
     /// Comma-separated values under a header, a row a sentence
     Csv,
+    /// A Parquet file, a row a sentence
+    Parquet,
+    /// An Arrow file (Feather, version 2), a row a sentence
+    Arrow,
+    /// A stream of Arrow batches, a row a sentence
+    ArrowStream,
+}
+
+/// How results are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Compression {
+    /// gzip (`.gz`)
+    Gzip,
+    /// Zstandard (`.zst`)
+    Zstd,
+}
+
+/// The form of results and how they are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Format {
+    pub(crate) form: Form,
+    pub(crate) compression: Option<Compression>,
 }
 
 /// Columns of a table that is not on a terminal.
 const TABLE_WIDTH: usize = 100;
 
+impl Format {
+    /// Records of the given shape to `writer`, which need not be buffered. All is written, and a compressed stream ended,
+    /// when the report has finished.
+    ///
+    /// # Errors
+    /// If the form cannot hold such records, or the writer fails.
+    pub(crate) fn report(
+        self,
+        writer: Box<dyn Write + Send>,
+        shape: &Shape,
+    ) -> anyhow::Result<Box<dyn Report + Send>> {
+        let compression = match self.compression {
+            None => return self.form.report(writer, shape),
+            Some(Compression::Gzip) => report::Compression::Gzip,
+            Some(Compression::Zstd) => report::Compression::Zstd,
+        };
+        let report = CompressedReport::new(writer, compression, |writer| self.form.report(writer, shape))?;
+        Ok(Box::new(report))
+    }
+
+    /// How the names of files of this format end, without the first dot: `jsonl`, `csv.gz`.
+    pub(crate) fn extension(self) -> String {
+        let compression = match self.compression {
+            None => "",
+            Some(Compression::Gzip) => ".gz",
+            Some(Compression::Zstd) => ".zst",
+        };
+        format!("{}{compression}", self.form.extension())
+    }
+}
+
+impl Form {
+    /// The one place where forms are told apart when they are written.
+    fn report(self, writer: Box<dyn Write + Send>, shape: &Shape) -> anyhow::Result<Box<dyn Report + Send>> {
+        Ok(match self {
+            Self::Table => Box::new(TableReport::new(AutoStream::never(buffered(writer)), TABLE_WIDTH)),
+            Self::Jsonl => Box::new(JsonlReport::new(BufWriter::new(writer))),
+            Self::Csv => Box::new(CsvReport::new(BufWriter::new(writer))),
+            Self::Parquet => Box::new(ColumnsReport::parquet(writer, shape)?),
+            Self::Arrow => Box::new(ColumnsReport::arrow_file(writer, shape)?),
+            Self::ArrowStream => Box::new(ColumnsReport::arrow_stream(writer, shape)?),
+        })
+    }
+
+    fn is_binary(self) -> bool {
+        matches!(self, Self::Parquet | Self::Arrow | Self::ArrowStream)
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Table => "txt",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+            Self::ArrowStream => "arrows",
+        }
+    }
+}
+
+/// A writer of the type that `anstream` can wrap.
+fn buffered(writer: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
+    Box::new(BufWriter::new(writer))
+}
+
 /// An open place for results.
 pub(crate) struct Output {
     /// Takes the records.
-    pub(crate) report: Box<dyn Report>,
+    pub(crate) report: Box<dyn Report + Send>,
     file: Option<PendingFile>,
 }
 
 impl OutputArgs {
-    /// Opens the output, before the long work starts.
-    pub(crate) fn open(self) -> anyhow::Result<Output> {
-        let Self { format, output } = self;
-        let on_terminal = output.is_none() && std::io::stdout().is_terminal();
-        let form = format.unwrap_or(if on_terminal { Form::Table } else { Form::Jsonl });
-        let file = output.map(|path| PendingFile::create(&path)).transpose()?;
-        let writer: Box<dyn Write> = match &file {
-            Some(file) => Box::new(BufWriter::new(file.handle()?)),
-            None => Box::new(BufWriter::new(std::io::stdout())),
+    /// The format that was asked for, or the one that suits the place.
+    pub(crate) fn format(&self) -> anyhow::Result<Format> {
+        let form = self.format.unwrap_or(if self.on_terminal() { Form::Table } else { Form::Jsonl });
+        if self.on_terminal() && form.is_binary() {
+            return Err(misuse("a terminal cannot show columns; name a file with --output, or pipe them on"));
+        }
+        Ok(Format { form, compression: None })
+    }
+
+    fn on_terminal(&self) -> bool {
+        self.output.is_none() && std::io::stdout().is_terminal()
+    }
+
+    /// Opens the place, before the long work starts.
+    pub(crate) fn open(self) -> anyhow::Result<Place> {
+        let (format, on_terminal) = (self.format()?, self.on_terminal());
+        let file = self.output.as_deref().map(PendingFile::create).transpose()?;
+        Ok(Place { format, on_terminal, file })
+    }
+}
+
+/// A place for results whose shape is not known yet.
+pub(crate) struct Place {
+    format: Format,
+    on_terminal: bool,
+    file: Option<PendingFile>,
+}
+
+impl Place {
+    /// Makes it ready for records of the given shape.
+    pub(crate) fn output(self, shape: &Shape) -> anyhow::Result<Output> {
+        let Self { format, on_terminal, file } = self;
+        let writer: Box<dyn Write + Send> = match &file {
+            Some(file) => Box::new(file.handle()?),
+            None => Box::new(std::io::stdout()),
         };
-        let report: Box<dyn Report> = match form {
-            Form::Jsonl => Box::new(JsonlReport::new(writer)),
-            Form::Csv => Box::new(CsvReport::new(writer)),
-            Form::Table => {
+        let report = match format {
+            // A terminal has a width, and standard output may be asked to have colour.
+            Format { form: Form::Table, compression: None } if file.is_none() => {
                 let terminal = terminal_size::terminal_size().filter(|_| on_terminal);
                 let width = terminal.map_or(TABLE_WIDTH, |(width, _)| usize::from(width.0));
-                let colour = match AutoStream::choice(&std::io::stdout()) {
-                    _ if file.is_some() => anstream::ColorChoice::Never,
-                    choice => choice,
-                };
-                Box::new(TableReport::new(AutoStream::new(writer, colour), width))
+                let colour = AutoStream::choice(&std::io::stdout());
+                Box::new(TableReport::new(AutoStream::new(buffered(writer), colour), width))
             }
+            format => format.report(writer, shape)?,
         };
         Ok(Output { report, file })
     }
 }
 
 impl Output {
-    /// Hands on what is buffered and, if there is a file, gives it its name.
+    /// Writes what stands at the end and, if there is a file, gives it its name.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         self.report.finish()?;
         self.file.map_or(Ok(()), PendingFile::keep)

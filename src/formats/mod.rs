@@ -4,7 +4,7 @@ mod documents;
 mod labelled;
 
 pub use documents::{
-    BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, read_documents,
+    BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, read_documents, read_parquet,
 };
 pub(crate) use labelled::brat_documents;
 pub use labelled::{

@@ -1,5 +1,8 @@
-//! Results to any writer: JSON lines, CSV, a table for people; evaluations as a page for the browser.
+//! Results to any writer: JSON lines, CSV, Parquet, Arrow, a table for people; evaluations as a page for the browser.
 
+#[cfg(feature = "columns")]
+mod columns;
+mod compressed;
 mod delimited;
 mod figures;
 #[cfg(feature = "html")]
@@ -10,6 +13,9 @@ mod shape;
 mod table;
 mod text_table;
 
+#[cfg(feature = "columns")]
+pub use columns::ColumnsReport;
+pub use compressed::{CompressedReport, Compression};
 pub use delimited::CsvReport;
 pub use figures::write_evaluation;
 #[cfg(feature = "html")]

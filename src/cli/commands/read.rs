@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use undertone::engine::{Aggregation, DeviceChoice, Engine, EngineError, Input, Tasks, ZeroShot};
 use undertone::formats::{BadRecord, Document};
-use undertone::report::Origin;
+use undertone::report::{Origin, Rows, Shape};
 use undertone::text::{OffsetUnit, Offsets, Span};
 
 #[derive(clap::Args)]
@@ -248,12 +248,12 @@ fn run(
         device,
         threads,
     } = args;
-    let inputs = input.resolve()?;
+    let inputs = input.resolve(keep_fields)?;
     if rejects.is_some() && rejects == output.output {
         return Err(misuse("--output and --rejects name the same file"));
     }
     let mut rejects = Rejects::open(rejects, on_error)?;
-    let output = output.open()?;
+    let place = output.open()?;
     let folder = optional_folder(model.as_deref())?;
     let mut engine = on_device(Engine::open(folder.as_deref())?, device)?;
     if folder.is_some() && engine.bundle().tokenizer.lowers_a_cased_vocabulary() {
@@ -270,6 +270,14 @@ fn run(
     }
     let unit = offsets.into();
     let tasks = possible(tasks, &engine)?;
+    let output = place.output(&Shape {
+        rows: Rows::Sentence,
+        labels: (tasks != Tasks::Ner).then(|| engine.labels().to_vec()),
+        abstained: min_confidence.is_some(),
+        entities: tasks != Tasks::Classify,
+        date: inputs.has_dates(),
+        fields: keep_fields,
+    })?;
     let mut writer = Writer {
         engine: &engine,
         tasks,

@@ -1,5 +1,7 @@
-//! Texts to read: plain files, a sentence a line, JSONL, CSV and TSV, as streams that outlive a bad record.
+//! Texts to read: plain files, a sentence a line, JSONL, CSV, TSV, Parquet and Arrow, as streams that outlive a bad record.
 
+#[cfg(feature = "columns")]
+mod columns;
 mod delimited;
 mod jsonl;
 mod plain;
@@ -62,6 +64,12 @@ pub enum InputFormat {
     /// Tab-separated values under a header. A quotation mark is part of its value: most TSV files quote nothing, and one
     /// that stands at the start of a sentence would swallow the rows behind it.
     Tsv,
+    /// A Parquet file.
+    Parquet,
+    /// An Arrow file (Feather, version 2).
+    Arrow,
+    /// A stream of Arrow batches.
+    ArrowStream,
 }
 
 impl InputFormat {
@@ -73,7 +81,21 @@ impl InputFormat {
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             "csv" => Some(Self::Csv),
             "tsv" | "tab" => Some(Self::Tsv),
+            "parquet" => Some(Self::Parquet),
+            "arrow" | "feather" | "ipc" => Some(Self::Arrow),
+            "arrows" => Some(Self::ArrowStream),
             _ => None,
+        }
+    }
+
+    /// The format that the first bytes of an input show, eight or more, where it is one that is not text.
+    pub fn of_magic(start: &[u8]) -> Option<Self> {
+        let magic = |magic: &[u8]| start.starts_with(magic);
+        match () {
+            () if magic(b"PAR1") => Some(Self::Parquet),
+            () if magic(b"ARROW1") => Some(Self::Arrow),
+            () if magic(&[0xff; 4]) => Some(Self::ArrowStream),
+            () => None,
         }
     }
 
@@ -99,6 +121,8 @@ pub struct DocumentOptions {
     pub date_field: Option<String>,
     /// Whether texts are split into sentences; else each is one sentence. Lines are never split.
     pub split: bool,
+    /// Whether other fields are wanted. Where columns stand apart, only those that are needed are read.
+    pub keep_fields: bool,
 }
 
 impl DocumentOptions {
@@ -135,7 +159,34 @@ pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOp
         InputFormat::Jsonl => jsonl::read(reader, name.to_owned(), options.clone()),
         InputFormat::Csv => delimited::read(reader, name.to_owned(), options.clone(), b','),
         InputFormat::Tsv => delimited::read(reader, name.to_owned(), options.clone(), b'\t'),
+        #[cfg(feature = "columns")]
+        InputFormat::Parquet | InputFormat::Arrow | InputFormat::ArrowStream => {
+            columns::read(reader, name.to_owned(), options.clone())
+        }
+        #[cfg(not(feature = "columns"))]
+        InputFormat::Parquet | InputFormat::Arrow | InputFormat::ArrowStream => without_columns(name),
     }
+}
+
+/// Reads the documents of a Parquet file where it stands: its end says where its rows are, and [`read_documents`] would
+/// copy it. `progress` is told, bit by bit, how many bytes of the file the rows that were read make up.
+#[cfg_attr(not(feature = "columns"), expect(unused_variables))]
+pub fn read_parquet(
+    file: std::fs::File,
+    name: &str,
+    options: &DocumentOptions,
+    progress: impl FnMut(u64) + 'static,
+) -> Documents {
+    #[cfg(feature = "columns")]
+    return columns::read_parquet(file, name.to_owned(), options.clone(), progress);
+    #[cfg(not(feature = "columns"))]
+    without_columns(name)
+}
+
+#[cfg(not(feature = "columns"))]
+fn without_columns(name: &str) -> Documents {
+    let reason = "Parquet and Arrow need a build with the feature `columns`";
+    Box::new(std::iter::once(Err(BadRecord::whole(name, reason))))
 }
 
 impl BadRecord {
@@ -163,6 +214,7 @@ mod testing {
             id_field: "id".into(),
             date_field: None,
             split: true,
+            keep_fields: true,
         };
         read_documents(Box::new(std::io::Cursor::new(content.to_vec())), "in", &options).collect()
     }
