@@ -12,7 +12,7 @@ long as the task and works with as many threads as the task has cores (spark.tas
 with the end of what it said, and Spark tries a task spark.task.maxFailures times. After `-- --on-error skip`, records that
 cannot be read are left out, and the exit code is 1 once all else is written, as it is of `undertone`.
 
-Needs Spark 4, with pyarrow wherever there is Python. docs/scaling.md tells more.
+Needs Spark 3.5 or 4, with pyarrow and pandas wherever there is Python. docs/scaling.md tells more.
 """
 
 import argparse
@@ -136,7 +136,8 @@ def schema_of(command: list[str]) -> StructType:
 def pack(folder: Path, archive: Path):
     """A folder as a tar file. Links are followed: the cache of fetched models is made of them."""
     with tarfile.open(archive, "w", dereference=True) as tar:
-        tar.add(folder, arcname=".")
+        for file in folder.iterdir():  # Not the folder as `.`: Hadoop takes that for a way out of where it unpacks.
+            tar.add(file, arcname=file.name)
 
 
 class Misuse(Exception):
