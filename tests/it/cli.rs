@@ -143,10 +143,11 @@ fn kept_fields_have_a_cell_in_every_row() {
 #[test]
 fn an_output_that_is_no_file_is_refused_before_the_work() {
     let folder = tempfile::tempdir().unwrap();
-    for target in [folder.path(), Path::new("/dev/null")] {
+    fs::write(folder.path().join("notes.txt"), "Mine.").unwrap();
+    for (target, reason) in [(folder.path(), "notes.txt"), (Path::new("/dev/null"), "is no file")] {
         let mut command = undertone();
         command.args(["classify", "-m"]).arg(sentence_model()).arg("-o").arg(target).write_stdin("One.");
-        command.assert().code(2).stderr(contains("is no file"));
+        command.assert().code(2).stderr(contains(reason));
     }
 }
 
@@ -401,7 +402,7 @@ fn training_is_repeatable_and_its_model_can_be_evaluated_and_used() {
     let train = |name: &str| {
         let output = folder.path().join(name);
         undertone()
-            .args(["train", "-q", "--config"])
+            .args(["train", "--config"])
             .arg(&settings)
             .arg("-o")
             .arg(&output)
@@ -562,7 +563,7 @@ fn a_malformed_data_file_is_named_with_its_line() {
 /// `undertone train` with these settings into that folder.
 fn train_into(settings: &Path, output: &Path) -> Command {
     let mut command = undertone();
-    command.args(["train", "-q", "--config"]).arg(settings).arg("-o").arg(output);
+    command.args(["train", "--config"]).arg(settings).arg("-o").arg(output);
     command
 }
 

@@ -152,7 +152,8 @@ fn count(reason: &str, counts: &mut Counts) {
     for c in reason.split(';').next().unwrap_or_default().chars() {
         match c {
             '0'..='9' if kind.ends_with('#') => {}
-            '0'..='9' => kind.push('#'),
+            // The 8 of UTF-8 is no number.
+            '0'..='9' if !kind.ends_with(|c: char| c.is_alphanumeric() || c == '-') => kind.push('#'),
             c => kind.push(c),
         }
     }
