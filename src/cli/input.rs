@@ -179,7 +179,7 @@ impl Inputs {
 
     /// Whether dates are handed on, where a record has one.
     pub(crate) fn has_dates(&self) -> bool {
-        self.date_field.is_some()
+        self.options.date_field.is_some()
     }
 
     /// Bytes read so far from all inputs together, as they stand on disk. Rises while documents are read.
