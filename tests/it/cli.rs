@@ -144,7 +144,7 @@ fn kept_fields_have_a_cell_in_every_row() {
 fn an_output_that_is_no_file_is_refused_before_the_work() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("notes.txt"), "Mine.").unwrap();
-    for (target, reason) in [(folder.path(), "notes.txt"), (Path::new("/dev/null"), "is no file")] {
+    for (target, reason) in [(folder.path(), "is not empty"), (Path::new("/dev/null"), "is no file")] {
         let mut command = undertone();
         command.args(["classify", "-m"]).arg(sentence_model()).arg("-o").arg(target).write_stdin("One.");
         command.assert().code(2).stderr(contains(reason));
@@ -401,13 +401,7 @@ fn training_is_repeatable_and_its_model_can_be_evaluated_and_used() {
     let settings = settings(folder.path());
     let train = |name: &str| {
         let output = folder.path().join(name);
-        undertone()
-            .args(["train", "--config"])
-            .arg(&settings)
-            .arg("-o")
-            .arg(&output)
-            .assert()
-            .success();
+        undertone().args(["train", "--config"]).arg(&settings).arg("-o").arg(&output).assert().success();
         output
     };
     let (one, two) = (train("one"), train("two"));
