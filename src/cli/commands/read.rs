@@ -221,7 +221,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
                 "only a run that writes to a folder can be gone on with\n\nhint: give `--output` a folder, such as `out/`",
             ));
         }
-        None => Place::Whole(output.open()?, Rejects::whole(rejects.as_deref(), on_error)?),
+        None => Place::Whole(Box::new(output.open()?), Rejects::whole(rejects.as_deref(), on_error)?),
     };
     let folder = optional_folder(model.as_deref())?;
     let device = device.resolved().map_err(|error| misuse(error.to_string()))?;
@@ -272,7 +272,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
 /// Where records go.
 enum Place {
     /// A stream or a file.
-    Whole(crate::cli::output::Place, Rejects),
+    Whole(Box<crate::cli::output::Place>, Rejects),
     /// A folder of parts.
     Folder(RunFolder),
 }
