@@ -214,14 +214,14 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
     {
         Some(folder) => {
             refuse_among_inputs(&folder, &input.inputs)?;
-            Place::Folder(RunFolder::open(&folder, resume)?)
+            Place::Folder(Box::new(RunFolder::open(&folder, resume)?))
         }
         None if resume => {
             return Err(misuse(
                 "only a run that writes to a folder can be gone on with\n\nhint: give `--output` a folder, such as `out/`",
             ));
         }
-        None => Place::Whole(Box::new(output.open()?), Rejects::whole(rejects.as_deref(), on_error)?),
+        None => Place::Whole(output.open()?, Rejects::whole(rejects.as_deref(), on_error)?),
     };
     let folder = optional_folder(model.as_deref())?;
     let device = device.resolved().map_err(|error| misuse(error.to_string()))?;
@@ -264,7 +264,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         Place::Folder(parts) => {
             let name = model.map(|model| model.display().to_string());
             let digests = run.engine.bundle().digests(folder.as_deref())?;
-            run.into(parts, Model { name, digests })
+            run.into(*parts, Model { name, digests })
         }
     }
 }
@@ -272,9 +272,9 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
 /// Where records go.
 enum Place {
     /// A stream or a file.
-    Whole(Box<crate::cli::output::Place>, Rejects),
+    Whole(crate::cli::output::Place, Rejects),
     /// A folder of parts.
-    Folder(RunFolder),
+    Folder(Box<RunFolder>),
 }
 
 /// Refuses a folder for results that lies in a folder to read: another run would read them.
