@@ -280,7 +280,10 @@ fn a_full_disk_is_told_and_leaves_a_run_that_can_be_gone_on_with() {
         .arg(built.get_program())
         .args(arguments);
     limited.current_dir(place.folder.path());
-    limited.assert().code(1).stderr(contains("error: ").and(contains("`--resume` goes on")));
+    limited
+        .assert()
+        .code(1)
+        .stderr(contains("error: cannot write the results: ").and(contains("`--resume` goes on")));
     assert!(!place.files("out").keys().any(|name| name.starts_with(".undertone-")));
     place.run("out").arg("--resume").assert().code(1);
     place.same("whole", "out");

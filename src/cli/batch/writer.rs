@@ -6,12 +6,15 @@ use super::pipeline::{Answered, Pipeline};
 use super::progress::Progress;
 use super::rejects::Rejects;
 use super::settings::Settings;
+use anyhow::Context;
 use std::path::PathBuf;
 use undertone::engine::Engine;
 use undertone::formats::Document;
 use undertone::labels::Prediction;
 use undertone::report::{Origin, Report};
 use undertone::text::{Offsets, Span};
+
+pub(super) const CANNOT_WRITE: &str = "cannot write the results";
 
 /// Writes what was predicted.
 pub(super) struct Writer<'a> {
@@ -107,13 +110,13 @@ impl<'a> Writer<'a> {
             };
             if noted.is_err() {
                 // What came before it is written first: an error then stands where it happened.
-                report.flush()?;
+                report.flush().context(CANNOT_WRITE)?;
                 return noted;
             }
         }
         self.progress.add(self.counts.sentences - before.0, self.counts.tokens - before.1);
         if self.at_once {
-            report.flush()?;
+            report.flush().context(CANNOT_WRITE)?;
         }
         Ok(())
     }
@@ -144,7 +147,7 @@ impl<'a> Writer<'a> {
             if let Some(least) = self.settings.min_confidence {
                 record.abstain(prediction.confidence() < least);
             }
-            report.sentence(&record)?;
+            report.sentence(&record).context(CANNOT_WRITE)?;
         }
         self.sentences = origin.sentences;
         self.length += unit.measure(&text);
