@@ -66,7 +66,10 @@ impl PackedLayers {
             Precision::Bf16 => Kind::Bf16,
             Precision::Int8 => Kind::Int8,
         };
-        if !plain || !kind.is_available() {
+        if !plain
+            || !kind.is_available()
+            || config.intermediate_size.max(config.hidden_size) > kind.most_inputs()
+        {
             return Ok(None);
         }
         Ok(Some(Self {

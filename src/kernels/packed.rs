@@ -49,6 +49,11 @@ impl Kind {
         }
     }
 
+    /// Inputs that can be summed: a product of bytes is at most 255 * 127, and a sum of them has 31 bits.
+    pub(crate) fn most_inputs(self) -> usize {
+        if self == Self::Int8 { i32::MAX as usize / (255 * 127) } else { usize::MAX }
+    }
+
     /// Inputs in one element of a panel or an operand.
     fn together(self) -> usize {
         match self {
@@ -77,12 +82,13 @@ impl Weights {
     /// Repacks `weight`, `[outputs, inputs]`, and `bias`, `[outputs]`.
     ///
     /// # Panics
-    /// If the sizes do not fit each other, or this CPU lacks the instructions.
+    /// If the sizes do not fit each other, there are more inputs than [`Kind::most_inputs`], or this CPU lacks the instructions.
     pub(crate) fn new(kind: Kind, weight: &[f32], bias: &[f32]) -> Self {
         assert!(kind.is_available(), "this CPU has no products in {kind:?}");
         let outputs = bias.len();
         let inputs = weight.len().checked_div(outputs).unwrap_or(0);
         assert_eq!(weight.len(), inputs * outputs, "a bias of {outputs} for {} weights", weight.len());
+        assert!(inputs <= kind.most_inputs(), "sums over {inputs} inputs do not fit");
         let padded = outputs.next_multiple_of(COLUMNS);
         let mut bias = bias.to_vec();
         bias.resize(padded, 0.0);
@@ -90,21 +96,14 @@ impl Weights {
         let elements = inputs.div_ceil(kind.together());
         let mut panels = vec![0u32; elements * padded];
         for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
-            let largest = row.iter().fold(0f32, |most, x| most.max(x.abs()));
-            let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-            let byte = |x: &f32| (x / scale).round_ties_even() as i8;
-            if kind == Kind::Int8 {
-                scales[output] = scale;
-                sums[output] = row.iter().map(|x| i32::from(byte(x))).sum::<i32>() as f32;
-            }
             let panel = &mut panels[output / COLUMNS * elements * COLUMNS..][..elements * COLUMNS];
-            for (line, inputs) in panel.chunks_exact_mut(COLUMNS).zip(row.chunks(kind.together())) {
-                let at = |i: usize| inputs.get(i).copied().unwrap_or(0.0);
-                line[output % COLUMNS] = match kind {
-                    Kind::F32 => at(0).to_bits(),
-                    Kind::Bf16 => bf16::pair(at(0), at(1)),
-                    Kind::Int8 => u32::from_le_bytes([0, 1, 2, 3].map(|i| byte(&at(i)) as u8)),
-                };
+            let column = panel.iter_mut().skip(output % COLUMNS).step_by(COLUMNS);
+            match kind {
+                Kind::F32 => column.zip(row).for_each(|(out, x)| *out = x.to_bits()),
+                Kind::Bf16 => column.zip(row.chunks(2)).for_each(|(out, pair)| {
+                    *out = bf16::pair(pair[0], pair.get(1).copied().unwrap_or(0.0));
+                }),
+                Kind::Int8 => (scales[output], sums[output]) = quantize_weights(row, column),
             }
         }
         Self { kind, inputs, outputs, panels, bias, scales, sums }
@@ -211,19 +210,41 @@ fn round_row(x: &[f32], out: &mut [u32]) {
     }
 }
 
-/// Puts a row into bytes from its smallest value (or 0) to its largest (or 0); returns its scale and the byte of 0.
+/// Puts the weights of an output into bytes, four an element; returns their scale and the sum of the bytes. A weight that is no finite
+/// number makes the scale NaN, as it would make every result.
+fn quantize_weights<'a>(row: &[f32], column: impl Iterator<Item = &'a mut u32>) -> (f32, f32) {
+    let largest = row.iter().fold(0f32, |most, x| most.max(x.abs()));
+    let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+    let mut sum = 0;
+    for (out, weights) in column.zip(row.chunks(4)) {
+        let mut bytes = [0u8; 4];
+        for (byte, x) in bytes.iter_mut().zip(weights) {
+            let rounded = (x / scale).round_ties_even() as i8;
+            sum += i32::from(rounded);
+            *byte = rounded as u8;
+        }
+        *out = u32::from_le_bytes(bytes);
+    }
+    let finite = row.iter().all(|x| x.is_finite());
+    (if finite { scale } else { f32::NAN }, sum as f32)
+}
+
+/// Puts a row into bytes from its smallest value (or 0) to its largest (or 0); returns its scale and the byte of 0. A value that is no
+/// finite number makes the scale NaN, and so all that is computed from the row.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn quantize_row(x: &[f32], out: &mut [u32]) -> (f32, f32) {
-    let (mut low, mut high) = ([0f32; 16], [0f32; 16]);
+    let (mut low, mut high, mut broken) = ([0f32; 16], [0f32; 16], [0f32; 16]);
     let (chunks, rest) = x.as_chunks::<16>();
     for chunk in chunks {
         for lane in 0..16 {
             low[lane] = if chunk[lane] < low[lane] { chunk[lane] } else { low[lane] };
             high[lane] = if chunk[lane] > high[lane] { chunk[lane] } else { high[lane] };
+            broken[lane] += chunk[lane] * 0.0;
         }
     }
     let low = rest.iter().chain(&low).fold(0f32, |least, &x| if x < least { x } else { least });
     let high = rest.iter().chain(&high).fold(0f32, |most, &x| if x > most { x } else { most });
+    let broken = rest.iter().map(|x| x * 0.0).sum::<f32>() + broken.iter().sum::<f32>();
     let scale = if high > low { (high - low) / 255.0 } else { 1.0 };
     let unit = 1.0 / scale;
     let zero = (-low * unit).round_ties_even();
@@ -238,7 +259,8 @@ fn quantize_row(x: &[f32], out: &mut [u32]) -> (f32, f32) {
         // What is missing meets weights of zero.
         *out = rest.iter().enumerate().fold(0, |all, (i, &x)| all | byte(x) << (8 * i));
     }
-    (scale, zero)
+    // Zero, unless something was infinite or no number.
+    (scale + broken, zero)
 }
 
 /// What one tile of a product reads.
@@ -376,6 +398,9 @@ mod tests {
             .collect()
     }
 
+    /// Of numbers up to 1: f32 rounds little; bf16 has 8 bits, and int8 steps of 1/127 and 1/128.
+    const TOLERANCES: [(Kind, f64); 3] = [(Kind::F32, 1e-6), (Kind::Bf16, 4e-3), (Kind::Int8, 8e-3)];
+
     /// The plain twin, in f64.
     fn plain(x: &[f32], weight: &[f32], bias: &[f32], rows: usize) -> Vec<f64> {
         let inputs = weight.len() / bias.len();
@@ -393,11 +418,7 @@ mod tests {
 
     #[test]
     fn products_are_those_of_the_plain_loop_at_every_size() {
-        // Of numbers up to 1: f32 rounds little; bf16 has 8 bits, and int8 steps of 1/127 and 1/128.
-        for (kind, per_input) in [(Kind::F32, 1e-6), (Kind::Bf16, 4e-3), (Kind::Int8, 8e-3)] {
-            if !kind.is_available() {
-                continue;
-            }
+        for (kind, per_input) in TOLERANCES.into_iter().filter(|(kind, _)| kind.is_available()) {
             for (rows, outputs, inputs) in
                 [(0, 3, 2), (1, 1, 1), (3, 5, 7), (8, 48, 4), (9, 49, 33), (17, 97, 130), (1, 384, 384)]
             {
@@ -435,6 +456,56 @@ mod tests {
         Weights::new(Kind::Int8, &weight, &bias).apply(&x, rows, &mut Operand::default(), &mut out);
         let plain = plain(&x, &weight, &bias, rows);
         assert!(out.iter().zip(plain).all(|(ours, plain)| (f64::from(*ours) - plain).abs() < 0.01));
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none_in_every_kind() {
+        for kind in [Kind::F32, Kind::Bf16, Kind::Int8].into_iter().filter(|kind| kind.is_available()) {
+            for broken in [f32::NAN, f32::INFINITY] {
+                for at in [0, 17, 33] {
+                    let (mut x, mut weight) = (numbers(2 * 34, 1), numbers(3 * 34, 2));
+                    let apply = |x: &[f32], weight: &[f32]| {
+                        let mut out = vec![0.0; 6];
+                        let weights = Weights::new(kind, weight, &[0.0; 3]);
+                        weights.apply(x, 2, &mut Operand::default(), &mut out);
+                        out
+                    };
+                    x[at] = broken;
+                    let out = apply(&x, &weight);
+                    assert!(out[..3].iter().all(|x| !x.is_finite()), "{kind:?}: {broken} at {at}: {out:?}");
+                    assert!(out[3..].iter().all(|x| x.is_finite()), "{kind:?}: {broken} at {at}: {out:?}");
+                    weight[34 + at] = broken;
+                    let out = apply(&numbers(2 * 34, 1), &weight);
+                    assert!(
+                        !out[1].is_finite() && !out[4].is_finite(),
+                        "{kind:?}: {broken} at {at}: {out:?}"
+                    );
+                    assert!(out[0].is_finite() && out[5].is_finite(), "{kind:?}: {broken} at {at}: {out:?}");
+                }
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn products_of_any_size_are_near_those_of_f64(
+            rows in 0usize..20,
+            outputs in 1usize..110,
+            inputs in 1usize..140,
+            seed in 0u64..1000,
+        ) {
+            let (x, weight) = (numbers(rows * inputs, seed), numbers(outputs * inputs, seed + 1));
+            let bias = numbers(outputs, seed + 2);
+            let plain = plain(&x, &weight, &bias, rows);
+            for (kind, per_input) in TOLERANCES.into_iter().filter(|(kind, _)| kind.is_available()) {
+                let mut out = vec![f32::NAN; rows * outputs];
+                Weights::new(kind, &weight, &bias).apply(&x, rows, &mut Operand::default(), &mut out);
+                let tolerance = per_input * (inputs as f64).sqrt() * 2.0 + per_input;
+                for (ours, plain) in out.iter().zip(&plain) {
+                    proptest::prop_assert!((f64::from(*ours) - plain).abs() <= tolerance, "{:?}", kind);
+                }
+            }
+        }
     }
 
     #[test]
