@@ -7,6 +7,7 @@ mod default_model;
 mod evaluate;
 mod families;
 mod golden;
+mod hostile;
 mod hub;
 mod metrics;
 mod pipelines;

@@ -1,23 +1,24 @@
-use super::{BadRecord, Document, DocumentOptions, Documents, not_utf8};
+use super::{BadRecord, Document, DocumentOptions, Documents, listed, not_utf8};
+use crate::formats::quotes::Followed;
 use csv::ByteRecord;
 use serde_json::{Map, Value};
 use std::io::BufRead;
 
 /// Rows under a header; comma-separated ones are quoted as in RFC 4180.
 pub(super) fn read(
-    mut reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead>,
     name: String,
     options: DocumentOptions,
     delimiter: u8,
 ) -> Documents {
-    // The `csv` crate counts the second half of a CR LF with the row behind it.
-    let behind = usize::from(ends_in_crlf(&mut reader));
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .quoting(delimiter == b',')
-        .flexible(true)
-        .from_reader(reader);
-    let header = match header(&mut reader, &options) {
+    let reader = match Followed::new(reader, delimiter) {
+        Ok(reader) => reader,
+        Err(error) => return Box::new(std::iter::once(Err(BadRecord::whole(&name, error.to_string())))),
+    };
+    let quoting = delimiter == b',';
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter).quoting(quoting).flexible(true).from_reader(reader);
+    let header = match header(&mut reader, quoting, &options) {
         Ok(header) => header,
         Err(reason) => return Box::new(std::iter::once(Err(BadRecord::at(&name, 1, reason, [])))),
     };
@@ -30,8 +31,13 @@ pub(super) fn read(
         match reader.read_byte_record(&mut row) {
             Ok(false) => None,
             Ok(true) => {
+                // The `csv` crate counts the second half of a CR LF with the row behind it.
+                let behind = usize::from(reader.get_ref().quotes.ends_in_crlf());
                 let line = row.position().map_or(0, |p| p.line() as usize + behind);
-                let document = document(&row, line, &name, &header, &options);
+                let document = match reader.get_ref().never_closed().filter(|_| quoting) {
+                    Some(opened) => Err(never_closed(opened)),
+                    None => document(&row, line, &name, &header, &options),
+                };
                 Some(document.map_err(|reason| BadRecord::at(&name, line, reason, raw(&row, delimiter))))
             }
             Err(error) => {
@@ -42,15 +48,17 @@ pub(super) fn read(
     }))
 }
 
-/// True if the first line ends in CR LF.
-fn ends_in_crlf(reader: &mut impl BufRead) -> bool {
-    let start = reader.fill_buf().unwrap_or_default();
-    start.iter().position(|&b| b == b'\n').is_some_and(|end| start[..end].ends_with(b"\r"))
+fn never_closed(opened: usize) -> String {
+    format!(
+        "a quotation mark opens a value on line {opened} and is never closed: the rest of the input is in it; double the \
+         marks that belong to a value"
+    )
 }
 
 /// Column names, checked for the one that holds the text.
 fn header(
-    reader: &mut csv::Reader<Box<dyn BufRead>>,
+    reader: &mut csv::Reader<Followed<impl BufRead>>,
+    quoting: bool,
     options: &DocumentOptions,
 ) -> Result<Vec<String>, String> {
     let header = reader.headers().map_err(|e| format!("no header can be read: {e}"))?;
@@ -60,10 +68,13 @@ fn header(
     if header.is_empty() || header.contains(field) {
         return Ok(header);
     }
-    Err(format!(
-        "no column `{field}` among {}; name the column that holds the text with --text-field",
-        header.join(", ")
-    ))
+    Err(match reader.get_ref().never_closed().filter(|_| quoting) {
+        Some(opened) => never_closed(opened),
+        None => format!(
+            "no column `{field}` among {}; name the column that holds the text with --text-field",
+            listed(header.iter())
+        ),
+    })
 }
 
 fn document(
@@ -137,6 +148,21 @@ mod tests {
         assert_eq!(bad.to_string(), "in:2: 1 fields where the header names 2");
         assert_eq!(bad.record, b"only\n");
         assert_eq!(sentences(documents[1].as_ref().unwrap()), ["x"]);
+    }
+
+    #[test]
+    fn a_quotation_that_never_closes_swallows_no_rows_in_silence() {
+        let documents = read(InputFormat::Csv, b"id,text\n1,A.\n2,B \"b\"\n3,\"C\n4,D\n5,E\n");
+        assert_eq!(documents.iter().flatten().count(), 2);
+        let bad = documents[2].as_ref().unwrap_err();
+        assert!(
+            bad.to_string().contains("in:4: a quotation mark opens a value on line 4 and is never closed")
+        );
+        assert_eq!(bad.record, b"3,\"C\n4,D\n5,E\n\"\n");
+        let header = read(InputFormat::Csv, b"id,\"text\n1,A.\n");
+        assert!(header[0].as_ref().unwrap_err().to_string().contains("line 1 and is never closed"));
+        // Where nothing is quoted, nothing is open.
+        assert!(read(InputFormat::Tsv, b"id\ttext\n1\t\"A.\n")[0].is_ok());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::{BadRecord, Document, DocumentOptions, Documents, not_utf8};
+use super::{BadRecord, Document, DocumentOptions, Documents, listed, not_utf8};
 use serde_json::{Map, Value};
 use std::io::BufRead;
 
@@ -37,10 +37,9 @@ fn document(bytes: &[u8], line: usize, name: &str, options: &DocumentOptions) ->
         Some(Value::String(text)) => text,
         Some(_) => return Err(format!("field `{field}` is not a string")),
         None => {
-            let names: Vec<&str> = fields.keys().map(String::as_str).collect();
             return Err(format!(
                 "no field `{field}` among {}; name the field that holds the text with --text-field",
-                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+                listed(fields.keys())
             ));
         }
     };

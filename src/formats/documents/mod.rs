@@ -152,6 +152,20 @@ fn not_utf8(at: usize) -> String {
     format!("byte {at} is not UTF-8; convert the file, e.g. with `iconv -f latin1 -t utf-8`")
 }
 
+/// Names that a message tells, of however many.
+const NAMES: usize = 20;
+
+/// The names of fields or columns, for a message.
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    let others = names.len().saturating_sub(NAMES);
+    let told: Vec<&str> = names.take(NAMES).map(String::as_str).collect();
+    match (told.is_empty(), others) {
+        (true, _) => "none".into(),
+        (_, 0) => told.join(", "),
+        (_, others) => format!("{} and {others} others", told.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod testing {
     use super::*;
