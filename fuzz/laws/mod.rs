@@ -2,6 +2,7 @@
 
 mod answers;
 mod bundle;
+mod columns;
 mod documents;
 mod fixture;
 mod labelled;
@@ -14,9 +15,10 @@ mod words;
 pub(crate) type Law = fn(&[u8]);
 
 /// Every law under the name of its fuzz target and of its folders of inputs.
-pub(crate) const LAWS: [(&str, Law); 8] = [
+pub(crate) const LAWS: [(&str, Law); 9] = [
     ("answers", answers::law),
     ("bundle", bundle::law),
+    ("columns", columns::law),
     ("documents", documents::law),
     ("labelled", labelled::law),
     ("sentences", sentences::law),

@@ -27,9 +27,11 @@ use crate::encoder::{ConfigError, EncoderConfig, Family};
 use crate::tokens::{Beside, Tokenizer, TokenizerError, Vocabulary};
 use candle_core::{Device, Tensor};
 use checkpoint::Checkpoint;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use weights::read_safetensors;
 
 /// Everything a model is made of.
@@ -53,6 +55,17 @@ struct Files {
     config: Vec<u8>,
     tokenizer: Vec<u8>,
     tokenizer_config: Option<Vec<u8>>,
+}
+
+/// What tells one bundle from another: SHA-256 in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Of the weights ([`Bundle::weights_sha256`]).
+    pub weights: String,
+    /// Of the tokenizer and its configuration.
+    pub tokenizer: String,
+    /// Of the encoder's configuration and what is said of the heads: labels, thresholds, temperatures.
+    pub config: String,
 }
 
 /// Why a bundle could not be opened or saved.
@@ -173,6 +186,7 @@ impl Bundle {
     }
 
     fn open_with(folder: &Path, heads: bool) -> Result<Self, BundleError> {
+        let started = Instant::now();
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read(&path).map_err(|source| BundleError::File { path, source })
@@ -191,7 +205,15 @@ impl Bundle {
         let files = Files { config, tokenizer, tokenizer_config };
         let description = optional("undertone.json")?;
         let tensors = Checkpoint::find(folder)?.tensors()?;
-        Self::assemble(folder, files, description.as_deref(), tensors, heads)
+        let bundle = Self::assemble(folder, files, description.as_deref(), tensors, heads)?;
+        bundle.tell_opened(folder, started);
+        Ok(bundle)
+    }
+
+    fn tell_opened(&self, folder: &Path, started: Instant) {
+        let parameters: usize = self.weights.tensors().values().map(|tensor| tensor.elem_count()).sum();
+        let milliseconds = started.elapsed().as_millis() as u64;
+        tracing::info!(model = %folder.display(), parameters, milliseconds, "model opened");
     }
 
     /// The default bundle, embedded in the library.
@@ -199,6 +221,7 @@ impl Bundle {
     /// # Errors
     /// If it was built from a damaged checkout.
     pub fn embedded() -> Result<Self, BundleError> {
+        let started = Instant::now();
         let files = Files {
             config: default::CONFIG.to_vec(),
             tokenizer: default::TOKENIZER.to_vec(),
@@ -207,7 +230,9 @@ impl Bundle {
         let folder = Path::new("the embedded default");
         let tensors = read_safetensors(default::WEIGHTS)
             .map_err(|reason| BundleError::Weights { path: folder.to_owned(), reason })?;
-        Self::assemble(folder, files, Some(default::DESCRIPTION), tensors, true)
+        let bundle = Self::assemble(folder, files, Some(default::DESCRIPTION), tensors, true)?;
+        bundle.tell_opened(folder, started);
+        Ok(bundle)
     }
 
     /// SHA-256, in hexadecimal, of the weights that [`Bundle::open`] reads from a folder (several files one after the other, in
@@ -220,6 +245,27 @@ impl Bundle {
             None => Ok(digest::hexadecimal(Sha256::new_with_prefix(default::WEIGHTS))),
             Some(folder) => Checkpoint::find(folder)?.sha256(),
         }
+    }
+
+    /// SHA-256 of what answers depend on, for a bundle that was opened from `folder`, or is the embedded one.
+    ///
+    /// # Errors
+    /// If the weights cannot be read.
+    pub fn digests(&self, folder: Option<&Path>) -> Result<Digests, BundleError> {
+        let Files { config, tokenizer, tokenizer_config } = &self.files;
+        let mut tokenizers = Sha256::new_with_prefix(tokenizer);
+        tokenizers.update(tokenizer_config.as_deref().unwrap_or_default());
+        let description = serde_json::to_vec(&self.description).map_err(|e| BundleError::Description {
+            path: folder.unwrap_or(Path::new("")).join("undertone.json"),
+            reason: e.to_string(),
+        })?;
+        let mut configs = Sha256::new_with_prefix(config);
+        configs.update(description);
+        Ok(Digests {
+            weights: Self::weights_sha256(folder)?,
+            tokenizer: digest::hexadecimal(tokenizers),
+            config: digest::hexadecimal(configs),
+        })
     }
 
     fn assemble(

@@ -1,4 +1,5 @@
 use super::{Description, Head};
+use crate::encoder::layers::Precision;
 use crate::encoder::{Encoder, EncoderConfig, Pass, Sequences};
 use crate::head::{SentenceHead, SentenceHeadTensors, TokenHead, Transform};
 use candle_core::{Result, Tensor};
@@ -91,6 +92,14 @@ impl Network {
             tensors.push((format!("{prefix}.classifier.bias"), vec![labels]));
         }
         tensors
+    }
+
+    /// The same network with its encoder repacked for inference ([`Encoder::packed`]).
+    ///
+    /// # Errors
+    /// If the weights are not on the CPU, or not in f32.
+    pub fn packed(self, precision: Precision) -> Result<Self> {
+        Ok(Self { encoder: self.encoder.packed(precision)?, ..self })
     }
 
     /// The encoder.

@@ -1,6 +1,7 @@
 //! One training run: from a base model and a corpus to a model in a folder.
 
 use crate::cli::corpus::{self, Corpus, FileRecord};
+use crate::cli::logging::say;
 use crate::cli::recipe::Recipe;
 use crate::cli::record::{Record, told};
 use crate::cli::{calibration, misuse, scoring, teachers};
@@ -25,8 +26,6 @@ pub(crate) struct Preparation<'a> {
     pub(crate) gold: Vec<Vec<GoldSentence>>,
     /// Steps between checkpoints within an epoch; 0, unless it is set: at the end of epochs only.
     pub(crate) checkpoint_every: usize,
-    /// No progress bar; there is one, unless it is set.
-    pub(crate) quiet: bool,
     learnt: Vec<Example>,
 }
 
@@ -63,13 +62,13 @@ impl<'a> Preparation<'a> {
         let weights = begun(recipe, base)?;
         let dropped = base.description.heads.iter();
         for head in dropped.filter(|head| !description.heads.iter().any(|new| new.is_like(head))) {
-            eprintln!(
-                "note: the base model's head `{}` is not in the settings and will not be in the result",
+            tracing::info!(
+                "the base model's head `{}` is not in the settings and will not be in the result",
                 head.name()
             );
         }
         if !recipe.training.precision.is_fast() {
-            eprintln!("note: this CPU has no bf16 products; training runs in f32");
+            tracing::info!("this CPU has no bf16 products; training runs in f32");
         }
         let bundle = base.with(description, weights);
         std::fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
@@ -91,13 +90,13 @@ impl<'a> Preparation<'a> {
             cut += shortened;
         }
         let gold = corpus.development(recipe);
-        eprintln!(
+        say!(
             "{} training sentences ({cut} cut to {} tokens), {} development sentences",
             learnt.len(),
             recipe.training.max_tokens,
             gold.iter().map(Vec::len).sum::<usize>()
         );
-        Ok(Self { base, hashes, gold, checkpoint_every: 0, quiet: false, learnt })
+        Ok(Self { base, hashes, gold, checkpoint_every: 0, learnt })
     }
 
     /// Trains, or goes on from a checkpoint, and leaves the model in `output`.
@@ -105,7 +104,7 @@ impl<'a> Preparation<'a> {
         let bundle = self.base.with(recipe.description()?, begun(recipe, self.base)?);
         let storage = recipe.storage()?;
         std::fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
-        let mut record = Record::open(&output.join("metrics.jsonl"), self.quiet)?;
+        let mut record = Record::open(&output.join("metrics.jsonl"))?;
         let trainer = Trainer {
             bundle: &bundle,
             examples: &self.learnt,
@@ -138,7 +137,7 @@ impl<'a> Preparation<'a> {
             "development_score": outcome.score,
         }));
         finished.save(output, storage)?;
-        eprintln!(
+        say!(
             "{}: epoch {} of {}, {}, {:.0} s",
             output.display(),
             outcome.epoch,
@@ -286,7 +285,7 @@ fn development_score(bundle: &Bundle, gold: &[Vec<GoldSentence>]) -> anyhow::Res
         let entities = answers.entities.and_then(|a| a.f1());
         for (name, score) in [(name, sentence), ("entity F1", entities)] {
             if let Some(score) = score {
-                eprintln!("  development {name} {score:.4} on {} sentences", sentences.len());
+                say!("  development {name} {score:.4} on {} sentences", sentences.len());
                 scores.push(score);
             }
         }

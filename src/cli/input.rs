@@ -2,41 +2,76 @@
 
 use crate::cli::misuse;
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, IsTerminal, Read};
+use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use undertone::formats::{DocumentOptions, Documents, InputFormat, read_documents};
+use undertone::formats::{
+    DocumentOptions, Documents, InputFormat, TextEncoding, read_documents, read_parquet,
+};
 use walkdir::WalkDir;
 
 /// The name of standard input, as typed and in records.
-const STDIN: &str = "-";
+pub(crate) const STDIN: &str = "-";
 
 /// What to read, and how records are taken apart.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct InputArgs {
-    /// Files and folders to read, in order; `-`, or nothing where something is piped in, reads standard input
+    /// Files, folders and patterns (`'news/**/*.jsonl'`) to read, in order; `-`, or nothing where something is piped in,
+    /// reads standard input. Files may be compressed with gzip or zstd
     #[arg(value_name = "INPUT")]
-    inputs: Vec<PathBuf>,
-    /// Layout of the input [default: by the file's name, else by its first line]
+    #[serde(skip)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// File with names of further inputs, files and folders, one a line; `-` is standard input
+    #[arg(long, value_name = "LIST")]
+    #[serde(skip)]
+    files_from: Option<PathBuf>,
+    /// Layout of the input [default: by the file's name, else by its beginning]
     #[arg(long, value_enum, value_name = "FORMAT")]
     input_format: Option<Layout>,
-    /// Field or column that holds the text, in JSONL, CSV and TSV
+    /// Encoding of the input, by its name on the web, such as windows-1252, utf-16le or gb18030 [default: by its byte-order
+    /// mark or what a page declares, else UTF-8, else guessed, with a warning]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<TextEncoding>,
+    /// Field or column that holds the text, in records and columns
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_field: String,
-    /// Field or column that holds the name of the record, in JSONL, CSV and TSV
+    /// Field or column that holds the name of the record, in records and columns
     #[arg(long, value_name = "NAME", default_value = "id")]
     id_field: String,
-    /// Field or column that holds the date, in JSONL, CSV and TSV: records then have a `date`
+    /// Field or column that holds the date, in records and columns: records then have a `date`, as do those of web pages that
+    /// tell when they were published
     #[arg(long, value_name = "NAME")]
     date_field: Option<String>,
     /// Take every text as one sentence
     #[arg(long)]
     no_split: bool,
+    /// Longest record, line or page, in bytes or with K, M or G behind the number; what is longer is a bad record
+    #[arg(long, value_name = "SIZE", default_value = "32M", value_parser = size)]
+    max_record_bytes: usize,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+/// Reads a number of bytes: `4096`, `64K`, `32M`, `1G`.
+fn size(text: &str) -> Result<usize, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        _ => return Err("it must be a number of bytes, such as 4096, 64K, 32M or 1G".into()),
+    };
+    let bytes = number.parse().ok().and_then(|number: usize| number.checked_mul(1 << shift));
+    bytes
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| "it must be a number of bytes, from 1, such as 32M or 1G".into())
+}
+
+#[derive(Clone, Copy, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Layout {
     /// An article: headline, paragraphs
     Text,
@@ -48,6 +83,14 @@ enum Layout {
     Csv,
     /// Tab-separated values under a header, quotation marks being part of them
     Tsv,
+    /// A web page, of which the article is read
+    Html,
+    /// A Parquet file
+    Parquet,
+    /// An Arrow file (Feather, version 2)
+    Arrow,
+    /// A stream of Arrow batches
+    ArrowStream,
 }
 
 impl From<Layout> for InputFormat {
@@ -58,28 +101,28 @@ impl From<Layout> for InputFormat {
             Layout::Jsonl => Self::Jsonl,
             Layout::Csv => Self::Csv,
             Layout::Tsv => Self::Tsv,
+            Layout::Html => Self::Html,
+            Layout::Parquet => Self::Parquet,
+            Layout::Arrow => Self::Arrow,
+            Layout::ArrowStream => Self::ArrowStream,
         }
     }
 }
 
-/// The inputs of a run, folders opened up.
+/// The inputs of a run, folders, patterns and lists opened up.
 pub(crate) struct Inputs {
     paths: Vec<PathBuf>,
-    format: Option<InputFormat>,
-    text_field: String,
-    id_field: String,
-    date_field: Option<String>,
-    split: bool,
-    /// Whether a folder was opened up.
+    options: DocumentOptions,
+    /// Whether a folder, a pattern or a list was opened up.
     opened_up: bool,
     bytes_read: Arc<AtomicU64>,
 }
 
 impl InputArgs {
     /// Looks for every input before any is read, so that a mistyped name costs no work.
-    pub(crate) fn resolve(self) -> anyhow::Result<Inputs> {
-        let Self { mut inputs, input_format, text_field, id_field, date_field, no_split } = self;
-        if inputs.is_empty() {
+    pub(crate) fn resolve(&self, keep_fields: bool) -> anyhow::Result<Inputs> {
+        let (mut inputs, files_from) = (self.inputs.clone(), self.files_from.clone());
+        if inputs.is_empty() && files_from.is_none() {
             if std::io::stdin().is_terminal() {
                 return Err(misuse(
                     "nothing to read: name files or folders, or pipe text in\n\nhint: `--help` has examples",
@@ -87,24 +130,44 @@ impl InputArgs {
             }
             inputs.push(STDIN.into());
         }
-        let mut paths = Vec::new();
-        let mut opened_up = false;
+        let mut found = Found::default();
         for input in inputs {
-            if input.as_os_str() == STDIN || input.is_file() {
-                paths.push(input);
-            } else if input.is_dir() {
-                paths.extend(files_below(&input)?);
-                opened_up = true;
-            } else {
-                // What is neither may still be readable: a named pipe, a device.
-                std::fs::metadata(&input).map_err(|e| misuse(format!("{}: {e}", input.display())))?;
-                paths.push(input);
+            match matches(&input)? {
+                Some(files) => found.looked_for(files),
+                None => found.add(input).map_err(misuse)?,
             }
         }
-        let format = input_format.map(InputFormat::from);
-        let split = !no_split;
-        let bytes_read = Arc::default();
-        Ok(Inputs { paths, format, text_field, id_field, date_field, split, opened_up, bytes_read })
+        if let Some(list) = files_from {
+            found.listed(&list)?;
+        }
+        let Found { paths, opened_up } = found;
+        Ok(Inputs { opened_up, ..self.of(paths, keep_fields) })
+    }
+
+    /// These files, read as the arguments ask, whatever inputs they name.
+    pub(crate) fn of(&self, paths: Vec<PathBuf>, keep_fields: bool) -> Inputs {
+        let Self {
+            inputs: _,
+            files_from: _,
+            input_format,
+            encoding,
+            text_field,
+            id_field,
+            date_field,
+            no_split,
+            max_record_bytes,
+        } = self.clone();
+        let options = DocumentOptions {
+            format: input_format.map(InputFormat::from),
+            encoding,
+            text_field,
+            id_field,
+            date_field,
+            split: !no_split,
+            keep_fields,
+            max_record_bytes,
+        };
+        Inputs { paths, options, opened_up: false, bytes_read: Arc::default() }
     }
 }
 
@@ -114,7 +177,7 @@ impl Inputs {
         &self.paths
     }
 
-    /// True if files were looked for: those that cannot be read are then passed over.
+    /// True if files were looked for, in a folder, by a pattern or in a list: those that cannot be read are then passed over.
     pub(crate) fn opened_up(&self) -> bool {
         self.opened_up
     }
@@ -123,6 +186,11 @@ impl Inputs {
     pub(crate) fn bytes(&self) -> Option<u64> {
         let size = |path: &PathBuf| std::fs::metadata(path).ok().filter(|m| m.is_file()).map(|m| m.len());
         self.paths.iter().map(size).sum()
+    }
+
+    /// Whether dates are handed on, where a record has one.
+    pub(crate) fn has_dates(&self) -> bool {
+        self.options.date_field.is_some()
     }
 
     /// Bytes read so far from all inputs together, as they stand on disk. Rises while documents are read.
@@ -142,28 +210,21 @@ impl Inputs {
         } else {
             Box::new(BufReader::new(self.counted(File::open(path).with_context(|| name.clone())?)))
         };
-        let format = match self.format.or_else(|| InputFormat::of_name(&name)) {
-            Some(format) => format,
-            None => {
-                // A whole line, however long: half a record cannot be told from an article.
-                let mut first = Vec::new();
-                while first.trim_ascii().is_empty()
-                    && reader.read_until(b'\n', &mut first).with_context(|| name.clone())? > 0
-                {
-                }
-                let format = InputFormat::of_content(&first);
-                reader = Box::new(Cursor::new(first).chain(reader));
-                format
-            }
-        };
-        let options = DocumentOptions {
-            format,
-            text_field: self.text_field.clone(),
-            id_field: self.id_field.clone(),
-            date_field: self.date_field.clone(),
-            split: self.split,
-        };
-        Ok(read_documents(reader, &name, &options))
+        if path.is_file() && self.is_parquet(&name, reader.fill_buf().with_context(|| name.clone())?) {
+            let (file, bytes) = (File::open(path).with_context(|| name.clone())?, self.bytes_read());
+            let read = move |more| {
+                bytes.fetch_add(more, Ordering::Relaxed);
+            };
+            return Ok(read_parquet(file, &name, &self.options, read));
+        }
+        Ok(read_documents(reader, &name, &self.options))
+    }
+
+    /// True for a Parquet file that can be read from its end, where that says where its rows are.
+    fn is_parquet(&self, name: &str, start: &[u8]) -> bool {
+        let told = self.options.format.or_else(|| InputFormat::of_name(name));
+        told.is_none_or(|told| told == InputFormat::Parquet)
+            && InputFormat::of_magic(start) == Some(InputFormat::Parquet)
     }
 
     fn counted<R: Read>(&self, reader: R) -> Counted<R> {
@@ -185,8 +246,103 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+/// Inputs as they are found.
+#[derive(Default)]
+struct Found {
+    paths: Vec<PathBuf>,
+    opened_up: bool,
+}
+
+impl Found {
+    /// Adds an input, a folder with the files below it; why it cannot be read, if it is not there.
+    fn add(&mut self, input: PathBuf) -> Result<(), String> {
+        if input.as_os_str() == STDIN || input.is_file() {
+            self.paths.push(input);
+        } else if input.is_dir() {
+            self.looked_for(files_below(&input)?);
+        } else {
+            // What is neither may still be readable: a named pipe, a device.
+            std::fs::metadata(&input).map_err(|e| format!("{}: {e}", input.display()))?;
+            self.paths.push(input);
+        }
+        Ok(())
+    }
+
+    fn looked_for(&mut self, files: Vec<PathBuf>) {
+        self.paths.extend(files);
+        self.opened_up = true;
+    }
+
+    /// Adds the inputs that a list names.
+    fn listed(&mut self, list: &Path) -> anyhow::Result<()> {
+        let name = list.display();
+        let content = if list.as_os_str() == STDIN {
+            let mut content = Vec::new();
+            std::io::stdin().read_to_end(&mut content).map(|_| content)
+        } else {
+            std::fs::read(list)
+        };
+        let content = content.map_err(|e| misuse(format!("--files-from {name}: {e}")))?;
+        self.opened_up = true;
+        let before = self.paths.len();
+        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
+        for (number, line) in content.split(|&byte| byte == b'\n').enumerate() {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if !line.trim_ascii().is_empty() {
+                let added = self.add(path(line));
+                added.map_err(|reason| misuse(format!("--files-from {name}:{}: {reason}", number + 1)))?;
+            }
+        }
+        if self.paths.len() == before {
+            return Err(misuse(format!("--files-from {name}: the list names no file")));
+        }
+        if list.as_os_str() == STDIN && self.paths.iter().any(|path| path.as_os_str() == STDIN) {
+            return Err(misuse("standard input cannot be both the list of `--files-from` and an input"));
+        }
+        Ok(())
+    }
+}
+
+/// A path of a list: any bytes where the system has such paths.
+fn path(line: &[u8]) -> PathBuf {
+    #[cfg(unix)]
+    return <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(line).into();
+    #[cfg(not(unix))]
+    return String::from_utf8_lossy(line).into_owned().into();
+}
+
+/// The files that an input matches, in order of their paths, if it is a pattern and no file of that name is there; hidden
+/// ones are left out, as below folders.
+fn matches(input: &Path) -> anyhow::Result<Option<Vec<PathBuf>>> {
+    let Some(pattern) = input.to_str().filter(|text| text.contains(['*', '?', '['])) else { return Ok(None) };
+    if std::fs::symlink_metadata(input).is_ok() {
+        return Ok(None);
+    }
+    let options = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let found =
+        glob::glob_with(pattern, options).map_err(|e| misuse(format!("{pattern}: no pattern: {e}")))?;
+    let mut files = Vec::new();
+    for path in found {
+        let path = path?;
+        if !path.is_dir() {
+            files.push(path);
+        }
+    }
+    if files.is_empty() {
+        return Err(misuse(format!(
+            "{pattern}: no file of this name, and none that this matches as a pattern"
+        )));
+    }
+    files.sort();
+    Ok(Some(files))
+}
+
 /// The files below a folder that have the name of a known format, in order of their paths; hidden ones are left out.
-fn files_below(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
     let mut files = Vec::new();
     for entry in WalkDir::new(folder)
@@ -195,17 +351,17 @@ fn files_below(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .into_iter()
         .filter_entry(|entry| entry.depth() == 0 || !hidden(entry.file_name()))
     {
-        let entry = entry?;
+        let entry = entry.map_err(|e| e.to_string())?;
         let known = InputFormat::of_name(&entry.file_name().to_string_lossy()).is_some();
         if entry.file_type().is_file() && known {
             files.push(entry.into_path());
         }
     }
     if files.is_empty() {
-        return Err(misuse(format!(
-            "{}: the folder has no file that ends in .txt, .md, .jsonl, .csv or .tsv; name the files themselves",
+        return Err(format!(
+            "{}: the folder has no file that ends in .txt, .md, .jsonl, .csv, .tsv, .html, .parquet or .arrow, or in one of these and .gz or .zst; name the files themselves",
             folder.display()
-        )));
+        ));
     }
     Ok(files)
 }

@@ -1,6 +1,6 @@
 //! How labelled files are read.
 
-use crate::cli::commands::read::Unit;
+use crate::cli::batch::Unit;
 use crate::cli::misuse;
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Which model a command works with: a folder, or one of the hub that is fetched once.
 
-use crate::cli::misuse;
+use crate::cli::{logging, misuse};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,8 +74,8 @@ pub(crate) struct Bars {
 
 impl Bars {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let target =
-            if settings.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let shown = settings.progress && !logging::quiet();
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let all = MultiProgress::with_draw_target(target);
         let total = all.add(ProgressBar::new(0).with_style(style("total")));
         Self { all, total, files: Mutex::default() }
@@ -125,7 +125,7 @@ impl Progress for Bars {
         let error = error.to_string();
         let reason = error.lines().next().unwrap_or_default();
         self.all.suspend(|| {
-            anstream::eprintln!("note: {file}: {reason}; the next try is in {:.1} s", wait.as_secs_f64());
+            tracing::info!("{file}: {reason}; the next try is in {:.1} s", wait.as_secs_f64());
         });
     }
 

@@ -1,5 +1,6 @@
 //! What a training run tells while it goes on: the metrics file and the progress bar.
 
+use crate::cli::logging::{quiet, say};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
@@ -21,11 +22,15 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn open(path: &Path, quiet: bool) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let file = File::options().create(true).append(true).open(path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         let bar = ProgressBar::new(0);
-        bar.set_draw_target(if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
+        bar.set_draw_target(if quiet() {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        });
         let style = ProgressStyle::with_template("{bar:24} step {pos}/{len} {msg} ETA {eta}")?;
         bar.set_style(style);
         Ok(Self { file, fresh: true, bar, failed: None, since: Instant::now(), examples: 0, loss: 0.0 })
@@ -56,7 +61,7 @@ impl Record {
             Event::Epoch(report) => {
                 let (epoch, score) = (report.epoch, report.score);
                 let best = if report.best && score.is_some() { ", the best so far" } else { "" };
-                self.bar.suspend(|| eprintln!("epoch {epoch}: {}{best}", told(score)));
+                self.bar.suspend(|| say!("epoch {epoch}: {}{best}", told(score)));
                 serde_json::json!({"event": "epoch", "epoch": epoch, "score": score, "best": report.best})
             }
         };

@@ -1,5 +1,6 @@
 //! What a figure must reach: `--fail-under`.
 
+use crate::cli::logging::SAID;
 use crate::cli::misuse;
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -67,9 +68,9 @@ impl Requirement {
             let path = evaluation.data.path.display();
             match value {
                 Some(value) if value >= *least => continue,
-                Some(value) => anstream::eprintln!("{path}: {metric} is {value:.4}, under {least}"),
+                Some(value) => tracing::error!(target: SAID, "{path}: {metric} is {value:.4}, under {least}"),
                 None => {
-                    anstream::eprintln!("{path}: {metric} cannot be worked out: there is nothing to score")
+                    tracing::error!(target: SAID, "{path}: {metric} cannot be worked out: there is nothing to score")
                 }
             }
             missed = true;

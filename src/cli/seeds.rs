@@ -4,6 +4,7 @@ use crate::cli::calibration::{decisions, is_softmax};
 use crate::cli::corpus::{self, Corpus, FileRecord};
 use crate::cli::figures::{Figures, Summaries, figures, print, summarise};
 use crate::cli::fit::{Fitted, Preparation, refuse_foreign, remove_checkpoint};
+use crate::cli::logging::say;
 use crate::cli::misuse;
 use crate::cli::output::PendingFile;
 use crate::cli::recipe::Recipe;
@@ -90,7 +91,7 @@ pub(crate) fn run(
             Some(fitted) => fitted,
             None => {
                 refuse_foreign(&place)?;
-                eprintln!("seed {seed}: {}", place.display());
+                say!("seed {seed}: {}", place.display());
                 preparation.fit(&recipe, &place)?
             }
         };

@@ -1,5 +1,6 @@
 //! What teachers say of training sentences: asked once, kept beside the run.
 
+use crate::cli::logging::say;
 use crate::cli::misuse;
 use crate::cli::recipe::{Distillation, Fold, Recipe};
 use anyhow::Context;
@@ -48,7 +49,7 @@ fn ask(distill: &Distillation, recipe: &Recipe, train: &[Dataset]) -> anyhow::Re
     type Sums = Vec<Option<(Vec<f32>, f32)>>;
     let mut means: Vec<Sums> = train.iter().map(|dataset| vec![None; dataset.sentences.len()]).collect();
     for folder in &distill.teachers {
-        let engine = Engine::open(Some(folder))?.in_precision(recipe.training.precision);
+        let engine = Engine::open(Some(folder))?.in_precision(recipe.training.precision)?;
         if engine.labels() != recipe.labels {
             return Err(misuse(format!(
                 "teacher {} knows the labels {}; the settings file names {}",
@@ -68,7 +69,7 @@ fn ask(distill: &Distillation, recipe: &Recipe, train: &[Dataset]) -> anyhow::Re
             .training
             .as_ref()
             .and_then(|training| serde_json::from_value(training["recipe"]["leave_out"].clone()).ok());
-        eprintln!("asking teacher {}", folder.display());
+        say!("asking teacher {}", folder.display());
         for ((source, dataset), means) in recipe.train.iter().zip(train).zip(&mut means) {
             let unseen = |s: &GoldSentence| match left {
                 Some(part) => fold(s, part.of) == part.fold,

@@ -6,6 +6,7 @@ mod embeddings;
 pub mod layers;
 mod modern_bert;
 mod modules;
+mod packed;
 mod relative;
 
 pub use config::{
@@ -16,6 +17,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use embeddings::Embeddings;
 use layers::{Precision, Randomness, RowGradients};
+use packed::PackedLayers;
 use std::collections::BTreeMap;
 
 /// An encoder: embeddings, then layers.
@@ -30,6 +32,7 @@ pub struct Encoder {
 enum Layers {
     Bert(bert::Layers),
     ModernBert(modern_bert::Layers),
+    Packed(PackedLayers),
 }
 
 impl Encoder {
@@ -58,6 +61,19 @@ impl Encoder {
         &self.config
     }
 
+    /// The same encoder with its weights repacked for inference in `precision`: it can be trained no more. Where this CPU has no
+    /// instructions for that, or the layers are not BERT's own, it stays as it is.
+    ///
+    /// # Errors
+    /// If the weights are not on the CPU, or not in f32.
+    pub fn packed(self, precision: Precision) -> Result<Self> {
+        let packed = match &self.layers {
+            Layers::Bert(layers) => PackedLayers::new(layers, &self.config, precision)?,
+            Layers::ModernBert(_) | Layers::Packed(_) => None,
+        };
+        Ok(Self { layers: packed.map_or(self.layers, Layers::Packed), ..self })
+    }
+
     /// True if it wants [`Sequences::casing`].
     pub fn has_casing(&self) -> bool {
         self.embeddings.has_casing()
@@ -72,6 +88,10 @@ impl Encoder {
         match &self.layers {
             Layers::Bert(layers) => layers.forward(embedded, &sequences.lengths, &self.config, pass),
             Layers::ModernBert(layers) => layers.forward(embedded, &sequences.lengths, &self.config, pass),
+            Layers::Packed(_) if !pass.is_inference() => {
+                candle_core::bail!("an encoder that was packed for inference cannot be trained")
+            }
+            Layers::Packed(layers) => layers.forward(&embedded, &sequences.lengths),
         }
     }
 }
@@ -153,5 +173,10 @@ impl Pass {
     /// Inference in f32: no dropout, no gradients kept.
     pub fn inference() -> Self {
         Self::default()
+    }
+
+    /// True if nothing is dropped, and no gradient is asked for.
+    fn is_inference(&self) -> bool {
+        self.tables.is_empty() && self.randomness.is_none()
     }
 }

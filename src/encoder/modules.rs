@@ -8,8 +8,8 @@ use candle_nn::VarBuilder;
 /// A linear layer as torch keeps it.
 #[derive(Debug, Clone)]
 pub(super) struct Linear {
-    weight: Tensor,
-    bias: Tensor,
+    pub(super) weight: Tensor,
+    pub(super) bias: Tensor,
 }
 
 impl Linear {
@@ -34,8 +34,8 @@ impl Linear {
 /// A layer norm.
 #[derive(Debug, Clone)]
 pub(super) struct Norm {
-    gamma: Tensor,
-    beta: Tensor,
+    pub(super) gamma: Tensor,
+    pub(super) beta: Tensor,
 }
 
 impl Norm {

@@ -23,6 +23,12 @@ impl DeviceChoice {
     /// # Errors
     /// If it is a GPU that is not there, or that this build has no code for.
     pub fn open(self) -> Result<Device, EngineError> {
+        let device = self.made_ready()?;
+        tracing::info!(asked = %self, on = ?device.location(), "device chosen");
+        Ok(device)
+    }
+
+    fn made_ready(self) -> Result<Device, EngineError> {
         let refused = |reason: String| EngineError::Device { device: self.to_string(), reason };
         let built = |there: bool, feature: &str| match there {
             true => Ok(()),
@@ -43,10 +49,21 @@ impl DeviceChoice {
                 built(cfg!(feature = "metal"), "metal")?;
                 Device::new_metal(0).map_err(failed)
             }
+            Self::Auto => self.resolved()?.made_ready(),
+        }
+    }
+
+    /// The device that `auto` comes to; any other is what it is.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn resolved(self) -> Result<Self, EngineError> {
+        match self {
             Self::Auto => {
                 let gpus = [Self::Cuda(0), Self::Metal];
-                Ok(gpus.into_iter().find_map(|gpu| gpu.open().ok()).unwrap_or(Device::Cpu))
+                Ok(gpus.into_iter().find(|gpu| gpu.made_ready().is_ok()).unwrap_or(Self::Cpu))
             }
+            choice => choice.made_ready().map(|_| choice),
         }
     }
 }

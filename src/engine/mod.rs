@@ -147,7 +147,7 @@ impl Engine {
     /// If the bundle's parts do not fit each other.
     pub fn new(bundle: Bundle) -> Result<Self, EngineError> {
         let device = Device::Cpu;
-        let network = bundle.network(&device)?;
+        let network = bundle.network(&device)?.packed(Precision::F32)?;
         let tag_set = TagSet::new(bundle.description.token().map_or(&[], |task| &task.labels));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (precision, aggregation) = (Precision::F32, Aggregation::Words);
@@ -168,9 +168,17 @@ impl Engine {
         Self { threads: threads.max(1), ..self }
     }
 
-    /// The same engine with the operands of its products rounded as asked: faster, and a little less exact.
-    pub fn in_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+    /// The same engine with the operands of its encoder's products rounded as asked: faster, and a little less exact. On a GPU it stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// If the weights cannot be read again.
+    pub fn in_precision(self, precision: Precision) -> Result<Self, EngineError> {
+        if !self.device.is_cpu() || precision == self.precision {
+            return Ok(self);
+        }
+        let network = self.bundle.network(&self.device)?.packed(precision)?;
+        Ok(Self { network, precision, ..self })
     }
 
     /// The same engine with another way from pieces to entities.
@@ -350,6 +358,7 @@ impl Engine {
         };
         prediction.tokens = ids.len();
         prediction.unknown_tokens = ids.iter().filter(|&&id| Some(id) == unknown).count();
+        prediction.windows = prepared.windows.len();
         if self.zero_shot.is_some() {
             return prediction;
         }

@@ -6,9 +6,11 @@ use crate::bundle::Bundle;
 use crate::head::Activation;
 use crate::labels::Prediction;
 use crate::tokens::PairFrame;
+use serde::{Deserialize, Serialize};
 
 /// Labels to choose from, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ZeroShot {
     /// The labels, at least one.
     pub labels: Vec<String>,

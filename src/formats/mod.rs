@@ -2,10 +2,10 @@
 
 mod documents;
 mod labelled;
-mod quotes;
 
 pub use documents::{
-    BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, read_documents,
+    BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, TextEncoding,
+    UnknownEncoding, read_documents, read_parquet,
 };
 pub(crate) use labelled::brat_documents;
 pub use labelled::{

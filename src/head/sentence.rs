@@ -1,6 +1,6 @@
 use super::Transform;
 use super::pooling::{Pooling, mean_pool};
-use crate::encoder::layers::{Precision, dropout, gelu, linear};
+use crate::encoder::layers::{dropout, gelu, linear_by_row};
 use crate::encoder::{Pass, Sequences};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -53,7 +53,7 @@ impl SentenceHead {
             None if self.pooling == Pooling::First => states.narrow(1, 0, 1)?.squeeze(1)?,
             None => mean_pool(states, &sequences.mask(states.dtype())?)?,
             Some((weight, bias)) => {
-                let dense = linear(&states.narrow(1, 0, 1)?.squeeze(1)?, weight, bias, Precision::F32)?;
+                let dense = linear_by_row(&states.narrow(1, 0, 1)?.squeeze(1)?, weight, bias)?;
                 match self.pooling {
                     Pooling::PoolerGelu => gelu(&dense)?,
                     Pooling::PoolerRelu => dense.relu()?,
@@ -66,6 +66,6 @@ impl SentenceHead {
             None => pooled,
         };
         let pooled = dropout(&pooled, self.dropout, &pass.randomness)?;
-        linear(&pooled, &self.classifier.0, &self.classifier.1, Precision::F32)
+        linear_by_row(&pooled, &self.classifier.0, &self.classifier.1)
     }
 }

@@ -1,6 +1,6 @@
 use super::Transform;
 use crate::encoder::Pass;
-use crate::encoder::layers::{Precision, dropout, linear};
+use crate::encoder::layers::{dropout, linear_by_row};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -35,6 +35,6 @@ impl TokenHead {
     pub fn forward(&self, states: &Tensor, pass: &Pass) -> Result<Tensor> {
         let transformed = self.transform.as_ref().map(|transform| transform.forward(states)).transpose()?;
         let states = dropout(transformed.as_ref().unwrap_or(states), self.dropout, &pass.randomness)?;
-        linear(&states, &self.classifier.0, &self.classifier.1, Precision::F32)
+        linear_by_row(&states, &self.classifier.0, &self.classifier.1)
     }
 }

@@ -45,6 +45,8 @@ impl Download<'_> {
         let fresh = wanted.iter().filter(|(_, known)| !self.has(known));
         let planned: Vec<Planned> =
             fresh.map(|(file, known)| Planned { file: (*file).clone(), size: known.size }).collect();
+        let bytes: u64 = planned.iter().filter_map(|planned| planned.size).sum();
+        tracing::info!(model = %self.id, commit = self.commit, files = planned.len(), bytes, "files to fetch");
         self.progress.planned(&planned);
         self.each(&wanted, |(file, known)| self.file(file, known)).map(drop)
     }
@@ -134,10 +136,12 @@ impl Download<'_> {
         }
         self.repo.link(self.commit, file, &known.etag)?;
         self.progress.finished(file);
+        tracing::debug!(file, blob = known.etag, "file in place");
         Ok(())
     }
 
     fn blob(&self, file: &str, known: &Metadata, blob: &Path) -> Result<(), HubError> {
+        tracing::debug!(file, bytes = known.size, "fetching");
         let mut part = blob.as_os_str().to_owned();
         part.push(".incomplete");
         let part = PathBuf::from(part);

@@ -68,6 +68,33 @@ pub(crate) fn forward(
     matmul(Sizes { m: tokens, n: width, k: tokens }, 1.0, p, v, &mut out[origin..], stride, Output::Replace);
 }
 
+/// Attention of all `heads` of one sequence of `tokens` tokens, in inference.
+///
+/// * `qkv`: `[tokens, 3 * width]`, queries, keys and values of a token side by side
+/// * `out`: `[tokens, width]`
+pub(crate) fn infer(heads: usize, tokens: usize, qkv: &[f32], scratch: &mut Scratch, out: &mut [f32]) {
+    let width = out.len() / tokens;
+    let (stride, head) = (3 * width, width / heads);
+    let scale = 1.0 / (head as f32).sqrt();
+    let scores = &mut scratch.probabilities;
+    scores.resize(tokens * tokens, 0.0);
+    for first in (0..width).step_by(head) {
+        let part = |which: usize| Matrix::rows(&qkv[which * width + first..], stride);
+        matmul(
+            Sizes { m: tokens, n: tokens, k: head },
+            scale,
+            part(0),
+            part(1).t(),
+            scores,
+            tokens,
+            Output::Replace,
+        );
+        softmax_rows(scores, tokens);
+        let mixed = Sizes { m: tokens, n: head, k: tokens };
+        matmul(mixed, 1.0, Matrix::rows(scores, tokens), part(2), &mut out[first..], width, Output::Replace);
+    }
+}
+
 /// Gradients of [`forward`], written to the head's place in `dq`, `dk`, `dv`.
 pub(crate) fn backward(
     head: HeadView,

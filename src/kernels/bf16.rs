@@ -77,7 +77,7 @@ pub(super) struct Lanes<'a> {
 }
 
 /// Two numbers as bf16, the first in the low half.
-fn pair(first: f32, second: f32) -> u32 {
+pub(super) fn pair(first: f32, second: f32) -> u32 {
     let round = |x: f32| {
         let bits = x.to_bits();
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));

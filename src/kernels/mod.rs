@@ -15,4 +15,6 @@ pub(crate) mod gelu;
 pub(crate) mod gemm;
 pub(crate) mod math;
 pub(crate) mod norm;
+pub(crate) mod packed;
+pub(crate) mod rows;
 pub(crate) mod threads;

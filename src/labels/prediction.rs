@@ -17,6 +17,8 @@ pub struct Prediction {
     pub tokens: usize,
     /// Those of them that the model's vocabulary lacks (`[UNK]`).
     pub unknown_tokens: usize,
+    /// Windows of the encoder in which the sentence was read: more than one if it is longer than a window.
+    pub windows: usize,
 }
 
 /// Probability that the least sure of a sentence's decisions is right: that of a label which was given, and what is left to 1 of

@@ -1,20 +1,33 @@
-//! Results to any writer: JSON lines, CSV, a table for people; evaluations as a page for the browser.
+//! Results to any writer: JSON lines, CSV and TSV, Parquet and Arrow, a table for people, the formats of tools for
+//! annotation; evaluations as a page for the browser.
 
+#[cfg(feature = "columns")]
+mod columns;
+mod compressed;
 mod delimited;
 mod figures;
 #[cfg(feature = "html")]
 mod html;
 mod jsonl;
+mod labelled;
+mod lines;
 mod record;
+mod rows;
 mod shape;
+mod summary;
 mod table;
 mod text_table;
 
-pub use delimited::CsvReport;
+#[cfg(feature = "columns")]
+pub use columns::ColumnsReport;
+pub use compressed::{CompressedReport, Compression};
+pub use delimited::{DelimitedReport, Separator};
 pub use figures::write_evaluation;
 #[cfg(feature = "html")]
 pub use html::{Evaluated, html};
 pub use jsonl::JsonlReport;
+pub use labelled::LabelledReport;
+pub use lines::LinesReport;
 pub use record::{EntityRecord, Origin, SentenceRecord};
 pub use shape::{Rows, Shape};
 pub use table::TableReport;

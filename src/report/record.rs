@@ -1,3 +1,4 @@
+use super::rows::Scores;
 use crate::labels::Prediction;
 use crate::text::{Entity, OffsetUnit, Offsets, Span};
 use serde::{Serialize, Serializer};
@@ -50,6 +51,9 @@ pub struct EntityRecord {
     /// Probability from 0 to 1.
     #[serde(serialize_with = "score")]
     pub score: f32,
+    /// Where it stands in the sentence, in bytes; not written.
+    #[serde(skip)]
+    pub span: Span,
 }
 
 /// Where the sentences of a text stand: the text's name, and what came before the stretch that is looked at.
@@ -92,6 +96,7 @@ impl<'a> Origin<'a> {
                 start: self.length + start,
                 end: self.length + end,
                 score: entity.score,
+                span: entity.span,
             }
         };
         let entities = prediction.entities.as_ref().map(|found| found.iter().map(&mut name).collect());
@@ -141,8 +146,7 @@ fn score<S: Serializer>(score: &f32, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 fn scores<S: Serializer>(scores: &Option<Vec<(String, f32)>>, serializer: S) -> Result<S::Ok, S::Error> {
-    let scores = scores.iter().flatten();
-    serializer.collect_map(scores.map(|(label, score)| (label, rounded(*score))))
+    Scores(scores.as_deref().unwrap_or_default()).serialize(serializer)
 }
 
 #[cfg(test)]

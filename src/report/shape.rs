@@ -21,6 +21,8 @@ pub struct Shape {
     pub abstained: bool,
     /// Whether entities are looked for.
     pub entities: bool,
+    /// Types of entities that the model knows, where they are looked for.
+    pub entity_types: Vec<String>,
     /// Whether dates are handed on.
     pub date: bool,
     /// Whether other fields of the input are handed on.

@@ -108,7 +108,7 @@ fn labels(record: &SentenceRecord) -> Vec<(String, Style)> {
 }
 
 /// One line without control characters, so that no text can steer the terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     visible(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 

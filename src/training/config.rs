@@ -99,7 +99,9 @@ impl TrainingConfig {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let from_zero = |x: f64| x.is_finite() && x >= 0.0;
         let share = |x: f64| (0.0..1.0).contains(&x);
-        let checks: [(&'static str, bool, String, &'static str); 21] = [
+        let trained = self.precision != Precision::Int8;
+        let checks: [(&'static str, bool, String, &'static str); 22] = [
+            ("precision", trained, format!("{:?}", self.precision).to_lowercase(), "f32 or bf16"),
             ("epochs", self.epochs > 0, self.epochs.to_string(), "at least 1"),
             ("batch_size", self.batch_size > 0, self.batch_size.to_string(), "at least 1"),
             ("shards", (1..=64).contains(&self.shards), self.shards.to_string(), "from 1 to 64"),

@@ -159,7 +159,7 @@ fn misuse_is_told_before_anything_is_read() {
     run(&[&data, "--to", "brat"]).stderr(contains("name a new one with --output"));
     fs::write(folder.path().join("mine"), "").unwrap();
     let there = folder.path().display().to_string();
-    run(&[&data, "--to", "brat", "-o", &there]).stderr(contains("is there already"));
+    run(&[&data, "--to", "brat", "-o", &there]).stderr(contains("is not empty"));
     run(&[&data, "--to", "xml"]).stderr(contains("label-studio"));
     #[cfg(unix)]
     {

@@ -4,10 +4,15 @@
 mod laws;
 
 use crate::cli::{records, root, sentence_model, token_model, undertone};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
 use predicates::str::contains;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Inputs of a law: seeds, and what fuzzing once found.
 fn inputs(law: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -136,7 +141,8 @@ fn goes_on(name: &str, content: impl AsRef<[u8]>) -> Run {
     fs::write(&input, content).unwrap();
     let run = || {
         let mut command = undertone();
-        command.args(["classify", "-m"]).arg(sentence_model()).arg(&input).arg("-o").arg(&output);
+        command.args(["classify", "--encoding", "utf-8", "-m"]).arg(sentence_model());
+        command.arg(&input).arg("-o").arg(&output);
         command
     };
     run().args(["--on-error", "skip", "--rejects"]).arg(&rejects).assert().code(1);
@@ -222,16 +228,20 @@ fn a_word_of_300_000_letters_is_read_like_any_other() {
 }
 
 #[test]
-fn a_line_of_fifty_million_bytes_is_read_or_told() {
+fn a_line_of_fifty_million_bytes_is_told_and_read_if_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
     let pad = "x".repeat(50_000_000);
-    let content = format!(
-        "{{\"text\":\"One.\",\"pad\":\"{pad}\"}}\n{{\"text\":\"Two.\",\"pad\":{pad}}}\n{{\"text\":\"Three.\"}}\n"
-    );
-    let run = goes_on("in.jsonl", content);
+    let content =
+        format!("{{\"text\":\"One.\"}}\n{{\"text\":\"Two.\",\"pad\":\"{pad}\"}}\n{{\"text\":\"Three.\"}}\n");
+    let run = goes_on("in.jsonl", &content);
     assert_eq!(run.texts(), ["One.", "Three."]);
-    assert_eq!(run.lines()[0].0, Some(2));
-    assert!(run.lines()[0].1.len() < 200, "the reason is not as long as the record");
-    assert!(run.rejects[0]["record"].as_str().unwrap().len() > pad.len(), "nothing of it is lost");
+    let (line, reason) = run.lines()[0];
+    assert!(line == Some(2) && reason.starts_with("longer than 32 MiB"), "{reason}");
+    let input = folder.path().join("in.jsonl");
+    fs::write(&input, content).unwrap();
+    let mut command = undertone();
+    command.args(["classify", "--max-record-bytes", "64M", "-m"]).arg(sentence_model()).arg(input);
+    assert_eq!(records(&crate::cli::succeeds(&mut command)).len(), 3);
 }
 
 #[test]
@@ -239,7 +249,10 @@ fn lines_that_are_no_text_are_told_among_those_that_are() {
     let folder = tempfile::tempdir().unwrap();
     let rejects = folder.path().join("rejects.jsonl");
     let mut command = undertone();
-    command.args(["classify", "--input-format", "lines", "--rejects"]).arg(&rejects).arg("-m");
+    command
+        .args(["classify", "--input-format", "lines", "--encoding", "utf-8", "--rejects"])
+        .arg(&rejects)
+        .arg("-m");
     command.arg(sentence_model()).write_stdin(&b"One.\n\xff\xfe\nNUL \0 too.\n\xc3(\nFive."[..]);
     let output = command.assert().code(1).get_output().clone();
     let found = records(std::str::from_utf8(&output.stdout).unwrap());
@@ -257,18 +270,18 @@ fn rows_of_a_csv_that_are_broken_are_told_and_none_is_swallowed() {
         "in.csv",
         b"id,text\n1,One.\n2\n3,Three.,x\n4,caf\xe9\n5,\"Five.\"\n6,\"never closed\n7,Seven.\n8,Eight.\n",
     );
-    assert_eq!(run.texts(), ["One.", "Five."]);
+    assert_eq!(run.texts(), ["One.", "Five.", "Seven.", "Eight."]);
     let expected = [
         (Some(3), "1 fields where the header names 2"),
         (Some(4), "3 fields where the header names 2"),
         (Some(5), "column `text`: byte 3 is not UTF-8"),
-        (Some(7), "a quotation mark opens a value on line 7 and is never closed"),
+        (Some(7), "a quotation mark opens a value that ends neither"),
     ];
     assert_eq!(run.rejects.len(), expected.len());
     for ((line, reason), (expected_line, expected)) in run.lines().into_iter().zip(expected) {
         assert!(line == expected_line && reason.starts_with(expected), "{line:?} {reason}");
     }
-    assert!(run.rejects[3]["record"].as_str().unwrap().contains("8,Eight."), "nothing of it is lost");
+    assert_eq!(run.rejects[3]["record"], "6,\"never closed\n");
 }
 
 #[test]
@@ -283,4 +296,26 @@ fn a_hundred_thousand_columns_are_read_and_not_all_told() {
     let (line, reason) = run.lines()[0];
     assert_eq!((line, run.records.len()), (Some(1), 0));
     assert!(reason.contains("c19 and 99981 others") && reason.len() < 300, "{reason}");
+}
+
+#[test]
+fn a_page_of_a_parquet_file_that_is_broken_costs_no_more_than_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.parquet");
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["One.", "Two.", "Three.", "Four."]));
+    let batch = RecordBatch::try_from_iter([("text", texts)]).unwrap();
+    let settings = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(2))
+        .set_dictionary_enabled(false)
+        .set_compression(Compression::SNAPPY);
+    let file = fs::File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(settings.build())).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut content = fs::read(&path).unwrap();
+    let at = content.windows(3).position(|part| part == b"One").unwrap();
+    content[at - 12..at].fill(0xff);
+    let run = goes_on("in.parquet", content);
+    assert_eq!(run.texts(), ["Three.", "Four."]);
+    assert!(run.lines()[0].1.contains("rows 1 to 2"), "{:?}", run.lines());
 }

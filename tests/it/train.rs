@@ -34,7 +34,7 @@ fn train(data: &Path, output: &Path) -> Command {
 
 fn train_from(base: &Path, data: &Path, output: &Path, epochs: usize) -> Command {
     let mut command = undertone();
-    command.args(["train", "-q", "--new-head", "--learning-rate", "3e-3", "--epochs", &epochs.to_string()]);
+    command.args(["train", "--new-head", "--learning-rate", "3e-3", "--epochs", &epochs.to_string()]);
     command.arg("--data").arg(data).arg("--base").arg(base).arg("--output").arg(output);
     command
 }

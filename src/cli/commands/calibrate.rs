@@ -1,6 +1,7 @@
 //! `undertone calibrate`: temperature and decision thresholds for a model that is trained already.
 
 use crate::cli::labelled::{LabelledArgs, readable};
+use crate::cli::logging::say;
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::refuse_full;
 use crate::cli::scoring::{self, Answers, CHUNK, SentenceAnswers};
@@ -90,7 +91,7 @@ pub(crate) fn run(args: CalibrateArgs) -> anyhow::Result<ExitCode> {
         let mut bundle = engine.bundle().clone();
         *bundle.description.sentence_mut().context("the head is there")? = after;
         write(&bundle, folder.as_deref(), target)?;
-        anstream::eprintln!("written to {}", target.join("undertone.json").display());
+        say!("written to {}", target.join("undertone.json").display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -399,7 +399,7 @@ impl Run<'_> {
         let (classification, entities) =
             this.reports(&self.judged.engine, self.decisions[0], &groups, RESAMPLES);
         for field in fields.iter().filter(|field| field.is_blank()) {
-            anstream::eprintln!("warning: {}: no sentence has a `{}`", self.path.display(), field.field);
+            tracing::warn!("{}: no sentence has a `{}`", self.path.display(), field.field);
         }
         let evaluation = Evaluation {
             schema: Evaluation::SCHEMA,

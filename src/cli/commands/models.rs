@@ -1,5 +1,6 @@
 //! `undertone models`: what the cache holds, and what goes in and out of it.
 
+use crate::cli::logging::say;
 use crate::cli::misuse;
 use crate::cli::model::{Bars, Place, folder, hub, id, place};
 use crate::cli::output::refuse_full;
@@ -392,7 +393,7 @@ fn verify(text: Option<&str>, form: Form) -> anyhow::Result<ExitCode> {
         n => format!("; {n} have no hash to compare with"),
     };
     let files = if found.checked == 1 { "file is" } else { "files are" };
-    anstream::eprintln!("{} {files} as on the hub{unchecked}", found.checked);
+    say!("{} {files} as on the hub{unchecked}", found.checked);
     if found.damaged.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -401,8 +402,8 @@ fn verify(text: Option<&str>, form: Form) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|d| format!("      undertone models pull {}@{}\n", d.model, d.commit))
         .collect();
-    anstream::eprintln!(
-        "error: {} damaged\n\nhint: fetch anew what undertone reads of it with\n{}      and `undertone models remove ID` clears away what it does not read",
+    tracing::error!(
+        "{} damaged\n\nhint: fetch anew what undertone reads of it with\n{}      and `undertone models remove ID` clears away what it does not read",
         found.damaged.len(),
         String::from_iter(pulls)
     );
@@ -446,10 +447,7 @@ fn export(model: &Path, output: &Path, task: Option<String>, dtype: FloatType) -
     if let Some(sentence) = bundle.description.sentence().filter(|s| s.name == task)
         && sentence.thresholds.iter().any(|&threshold| threshold != 0.5)
     {
-        anstream::eprintln!(
-            "note: `transformers` knows no thresholds; decide yourself: {}",
-            thresholds(sentence)
-        );
+        tracing::info!("`transformers` knows no thresholds; decide yourself: {}", thresholds(sentence));
     }
     written(output, folder.as_deref())
 }

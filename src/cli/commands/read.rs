@@ -1,19 +1,17 @@
 //! `undertone classify`, `ner` and `analyze`: one way of reading, with one head or with both.
 
+use crate::cli::batch::{
+    Arithmetic, Command, Model, OnError, Rejects, Run, RunFolder, Settings, SpecialTokens, Strategy, Unit,
+    watch_for_interrupts,
+};
 use crate::cli::input::InputArgs;
+use crate::cli::misuse;
 use crate::cli::model::{on_device, optional_folder};
-use crate::cli::output::{Output, OutputArgs, PendingFile};
-use crate::cli::{described, misuse};
-use anyhow::Context;
-use serde_json::Value;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use crate::cli::output::{Form, OutputArgs};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use undertone::engine::{Aggregation, DeviceChoice, Engine, EngineError, Input, Tasks, ZeroShot};
-use undertone::formats::{BadRecord, Document};
-use undertone::report::Origin;
-use undertone::text::{OffsetUnit, Offsets, Span};
+use std::sync::Arc;
+use undertone::engine::{DeviceChoice, Engine, ZeroShot};
 
 #[derive(clap::Args)]
 pub(crate) struct ReadArgs {
@@ -31,9 +29,10 @@ pub(crate) struct ReadArgs {
     /// Hand on the other fields of JSONL, CSV and TSV records, as `fields`
     #[arg(long)]
     keep_fields: bool,
-    /// What to do when a record cannot be read: stop, or go on, tell at the end and exit with 1
-    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Fail)]
-    on_error: OnError,
+    /// What to do when a record or an input cannot be read: stop, or go on, tell at the end and exit with 1 [default: skip
+    /// where inputs are looked for, as in folders, else fail]
+    #[arg(long, value_enum, value_name = "ACTION")]
+    on_error: Option<OnError>,
     /// File for the records that could not be read, with the reasons (JSONL); implies `--on-error skip`
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -43,9 +42,21 @@ pub(crate) struct ReadArgs {
     /// Where the model runs: `auto` (the first GPU that this build can use, else the CPU), `cpu`, `cuda`, `cuda:N` or `metal`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
+    /// Arithmetic of the encoder's matrix products on the CPU: `bf16` and `int8` are faster and a little less exact
+    #[arg(long, value_enum, value_name = "PRECISION", default_value_t = Arithmetic::F32)]
+    precision: Arithmetic,
     /// Threads that work at the same time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Sentences that are read before the model is asked: more are batched better and take more memory
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    look_ahead: u32,
+    /// Sentences of a part, where `--output` is a folder; parts end between texts
+    #[arg(long, value_name = "N", default_value_t = 16384, value_parser = clap::value_parser!(u32).range(1..))]
+    part_sentences: u32,
+    /// Go on behind the last part of a run that was stopped, where `--output` is a folder; without one there, begin it
+    #[arg(long)]
+    resume: bool,
 }
 
 /// What the commands that give labels take besides.
@@ -131,111 +142,43 @@ pub(crate) struct NamingArgs {
     aggregation: Strategy,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Strategy {
-    /// The first piece of a word speaks for it; the likeliest legal sequence of tags
-    Words,
-    /// Every piece alone, with its tag
-    None,
-    /// Neighbouring pieces of one type joined
-    Simple,
-    /// Neighbouring words of one type joined, each with the tag of its first piece
-    First,
-    /// The same, each with the likeliest tag of its pieces' mean probabilities
-    Average,
-    /// The same, each with the tag of its surest piece
-    Max,
-}
-
-impl Strategy {
-    fn aggregation(self) -> Aggregation {
-        match self {
-            Self::Words => Aggregation::Words,
-            Self::None => Aggregation::None,
-            Self::Simple => Aggregation::Simple,
-            Self::First => Aggregation::First,
-            Self::Average => Aggregation::Average,
-            Self::Max => Aggregation::Max,
-        }
-    }
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-pub(crate) enum Unit {
-    /// Unicode code points, as in Python
-    Char,
-    /// Bytes of UTF-8, as in Rust
-    Byte,
-    /// UTF-16 units, as in JavaScript
-    Utf16,
-}
-
-impl From<Unit> for OffsetUnit {
-    fn from(unit: Unit) -> Self {
-        match unit {
-            Unit::Char => Self::Char,
-            Unit::Byte => Self::Byte,
-            Unit::Utf16 => Self::Utf16,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-enum SpecialTokens {
-    /// Text like any other: nobody can part a sentence by what is written in it
-    Text,
-    /// The token, as in `transformers`
-    Token,
-}
-
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-pub(crate) enum OnError {
-    Fail,
-    Skip,
-}
-
-/// Sentences that are read before the engine is asked: enough to batch well, few enough to keep memory flat.
-const LOOK_AHEAD: usize = 1024;
-/// Share of unknown tokens from which on the user is told.
-const UNKNOWN_SHARE: f64 = 0.02;
-/// Unknown tokens that say nothing of a vocabulary: names and signs that any text may have.
-const UNKNOWN_TOKENS: usize = 20;
-/// Bytes of text that count as a sentence, where sentences are longer or there are none.
-const BYTES_PER_SENTENCE: usize = 256;
-
 /// `undertone classify`
 pub(crate) fn classify(args: ClassifyArgs) -> anyhow::Result<ExitCode> {
     let zero_shot = args.zero_shot()?;
-    run(args.read, Tasks::Classify, args.label.min_confidence, |engine| match zero_shot {
-        None => Ok(engine),
-        Some(zero_shot) => engine.with_zero_shot(zero_shot).map_err(|error| match error {
-            EngineError::ZeroShot { .. } => misuse(error.to_string()),
-            error => error.into(),
-        }),
-    })
+    let ClassifyArgs { read, label, .. } = args;
+    let asked = Asked { min_confidence: label.min_confidence, zero_shot, ..Asked::of(Command::Classify) };
+    run(read, asked)
 }
 
 /// `undertone ner`
 pub(crate) fn ner(args: NamingArgs) -> anyhow::Result<ExitCode> {
-    let aggregation = args.aggregation.aggregation();
-    run(args.read, Tasks::Ner, None, |engine| Ok(engine.with_aggregation(aggregation)))
+    let NamingArgs { read, aggregation } = args;
+    run(read, Asked { aggregation, ..Asked::of(Command::Ner) })
 }
 
 /// `undertone analyze`
 pub(crate) fn analyze(args: AnalyzeArgs) -> anyhow::Result<ExitCode> {
-    let AnalyzeArgs { naming, label } = args;
-    let aggregation = naming.aggregation.aggregation();
-    let adapt = |engine: Engine| Ok(engine.with_aggregation(aggregation));
-    run(naming.read, Tasks::Both, label.min_confidence, adapt)
+    let AnalyzeArgs { naming: NamingArgs { read, aggregation }, label } = args;
+    run(read, Asked { aggregation, min_confidence: label.min_confidence, ..Asked::of(Command::Analyze) })
 }
 
-/// Reads every input and writes a record a sentence, with the engine as `adapt` makes it.
-fn run(
-    args: ReadArgs,
-    tasks: Tasks,
+/// What one of the commands asks for besides.
+struct Asked {
+    command: Command,
+    aggregation: Strategy,
     min_confidence: Option<f32>,
-    adapt: impl FnOnce(Engine) -> anyhow::Result<Engine>,
-) -> anyhow::Result<ExitCode> {
+    zero_shot: Option<ZeroShot>,
+}
+
+impl Asked {
+    fn of(command: Command) -> Self {
+        Self { command, aggregation: Strategy::Words, min_confidence: None, zero_shot: None }
+    }
+}
+
+/// Reads every input and writes a record a sentence.
+fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
+    watch_for_interrupts()?;
     let ReadArgs {
         input,
         output,
@@ -246,248 +189,106 @@ fn run(
         rejects,
         special_tokens,
         device,
+        precision,
         threads,
+        look_ahead,
+        part_sentences,
+        resume,
     } = args;
-    let inputs = input.resolve()?;
+    let inputs = input.resolve(keep_fields)?;
     if rejects.is_some() && rejects == output.output {
         return Err(misuse("--output and --rejects name the same file"));
     }
-    let mut rejects = Rejects::open(rejects, on_error)?;
-    let output = output.open()?;
+    let on_error = match (on_error, &rejects) {
+        (_, Some(_)) => OnError::Skip,
+        (Some(action), None) => action,
+        (None, None) if inputs.opened_up() => OnError::Skip,
+        (None, None) => OnError::Fail,
+    };
+    let (format, rows) = (output.format()?, output.rows);
+    // Places are opened before the model, which takes longer.
+    let place = match output
+        .output
+        .clone()
+        .filter(|output| format.form != Form::Brat && RunFolder::is_meant(output))
+    {
+        Some(folder) => {
+            refuse_among_inputs(&folder, &input.inputs)?;
+            Place::Folder(Box::new(RunFolder::open(&folder, resume)?))
+        }
+        None if resume => {
+            return Err(misuse(
+                "only a run that writes to a folder can be gone on with\n\nhint: give `--output` a folder, such as `out/`",
+            ));
+        }
+        None => Place::Whole(output.open()?, Rejects::whole(rejects.as_deref(), on_error)?),
+    };
     let folder = optional_folder(model.as_deref())?;
+    let device = device.resolved().map_err(|error| misuse(error.to_string()))?;
     let mut engine = on_device(Engine::open(folder.as_deref())?, device)?;
     if folder.is_some() && engine.bundle().tokenizer.lowers_a_cased_vocabulary() {
-        anstream::eprintln!(
-            "warning: the model's tokenizer puts text into lower case, but its vocabulary has upper-case pieces; if the model was trained on cased text, set `\"do_lower_case\": false` in its tokenizer_config.json"
+        tracing::warn!(
+            "the model's tokenizer puts text into lower case, but its vocabulary has upper-case pieces; if the model was trained on cased text, set `\"do_lower_case\": false` in its tokenizer_config.json"
         );
     }
-    if special_tokens == SpecialTokens::Token {
-        engine = engine.reading_special_tokens();
-    }
-    engine = adapt(engine)?;
     if let Some(threads) = threads {
         engine = engine.with_threads(threads.into());
     }
-    let unit = offsets.into();
-    let tasks = possible(tasks, &engine)?;
-    let mut writer = Writer {
-        engine: &engine,
-        tasks,
-        unit,
+    let Asked { command, aggregation, min_confidence, zero_shot } = asked;
+    let settings = Settings {
+        command,
+        input,
+        format,
+        rows,
+        offsets,
         keep_fields,
+        special_tokens,
+        aggregation,
         min_confidence,
-        output,
-        ahead: Vec::new(),
-        load: 0,
-        sentences: 0,
-        length: 0,
-        tokens: 0,
-        unknown_tokens: 0,
+        zero_shot,
+        on_error,
+        rejects,
+        device: device.to_string(),
+        precision,
+        look_ahead: look_ahead as usize,
+        part_sentences: part_sentences as usize,
     };
-    for input in 0..inputs.paths().len() {
-        let documents = match inputs.open(input) {
-            Ok(documents) => documents,
-            Err(error) => {
-                writer.write()?;
-                rejects.input(error)?;
-                continue;
-            }
-        };
-        for document in documents {
-            match document {
-                Ok(document) => writer.push(document)?,
-                Err(bad) => {
-                    // What came before it is written first: an error then stands where it happened.
-                    writer.write()?;
-                    rejects.record(bad)?;
-                }
-            }
+    let engine = settings.adapt(engine)?;
+    let tasks = settings.tasks(&engine)?;
+    let run = Run { settings, engine: Arc::new(engine), tasks, inputs: Arc::new(inputs) };
+    match place {
+        Place::Whole(place, rejects) => {
+            let output = place.output(&run.shape())?;
+            run.to(output, rejects)
         }
-    }
-    writer.write()?;
-    writer.warn_of_unknown_tokens();
-    writer.output.finish()?;
-    rejects.finish()
-}
-
-/// What is asked for, checked against the heads that the model has.
-fn possible(tasks: Tasks, engine: &Engine) -> anyhow::Result<Tasks> {
-    let (labels, entities) = (!engine.labels().is_empty(), !engine.entity_labels().is_empty());
-    match tasks {
-        Tasks::Classify if !labels => {
-            Err(misuse("the model has no sentence labels; `undertone ner` asks for what it knows"))
-        }
-        Tasks::Ner if !entities => {
-            Err(misuse("the model knows no entities; `undertone classify` asks for what it knows"))
-        }
-        Tasks::Both => match (labels, entities) {
-            (true, true) => Ok(Tasks::Both),
-            (true, false) => Ok(Tasks::Classify),
-            (false, true) => Ok(Tasks::Ner),
-            (false, false) => Err(misuse(
-                "the model has neither sentence labels nor entities: it is an encoder that must be trained first (`undertone train`)",
-            )),
-        },
-        tasks => Ok(tasks),
-    }
-}
-
-struct Writer<'a> {
-    engine: &'a Engine,
-    tasks: Tasks,
-    unit: OffsetUnit,
-    keep_fields: bool,
-    /// Below which the model abstains from labels.
-    min_confidence: Option<f32>,
-    output: Output,
-    /// Documents that are read and not yet written, and what they weigh, in sentences.
-    ahead: Vec<(Document, Vec<Span>)>,
-    load: usize,
-    /// Sentences of the text that the last document belongs to, so far.
-    sentences: usize,
-    /// Length of that text so far, in the unit of offsets.
-    length: usize,
-    /// Tokens so far, and those of them that the vocabulary lacks.
-    tokens: usize,
-    unknown_tokens: usize,
-}
-
-impl Writer<'_> {
-    /// Takes a document, and writes when there is enough to batch.
-    fn push(&mut self, document: Document) -> anyhow::Result<()> {
-        let sentences = document.sentences();
-        self.load += sentences.len().max(document.text.len() / BYTES_PER_SENTENCE).max(1);
-        self.ahead.push((document, sentences));
-        if self.load >= LOOK_AHEAD { self.write() } else { Ok(()) }
-    }
-
-    /// Predicts and writes the documents that were taken.
-    fn write(&mut self) -> anyhow::Result<()> {
-        self.load = 0;
-        let (documents, sentences): (Vec<Document>, Vec<Vec<Span>>) =
-            std::mem::take(&mut self.ahead).into_iter().unzip();
-        let inputs: Vec<Input> = documents
-            .iter()
-            .zip(&sentences)
-            .flat_map(|(d, spans)| spans.iter().map(|span| span.of(&d.text).unwrap_or_default()))
-            .map(|text| Input { text, words: None })
-            .collect();
-        // One article may have more sentences than fit the look-ahead: it is predicted as it is written.
-        let mut predictions =
-            inputs.chunks(LOOK_AHEAD).flat_map(|inputs| match self.engine.predict(inputs, self.tasks) {
-                Ok(predictions) => predictions.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            });
-        for (Document { id, date, text, continues, fields, .. }, sentences) in
-            documents.iter().zip(&sentences)
-        {
-            if !continues {
-                (self.sentences, self.length) = (0, 0);
-            }
-            let mut origin = Origin {
-                id,
-                sentences: self.sentences,
-                length: self.length,
-                offsets: Offsets::new(text, self.unit),
-            };
-            for (&span, prediction) in sentences.iter().zip(&mut predictions) {
-                let prediction = prediction?;
-                self.tokens += prediction.tokens;
-                self.unknown_tokens += prediction.unknown_tokens;
-                let mut record = origin.record(text, span, &prediction, self.engine.labels());
-                record.date = date.clone();
-                record.fields = self.keep_fields.then(|| fields.clone());
-                if let Some(least) = self.min_confidence {
-                    record.abstain(prediction.confidence() < least);
-                }
-                self.output.report.sentence(&record)?;
-            }
-            self.sentences = origin.sentences;
-            self.length += self.unit.measure(text);
-        }
-        Ok(self.output.report.flush()?)
-    }
-
-    /// Tells of a vocabulary that does not suit the text: answers are then not to be trusted.
-    fn warn_of_unknown_tokens(&self) {
-        let share = self.unknown_tokens as f64 / self.tokens.max(1) as f64;
-        if self.unknown_tokens >= UNKNOWN_TOKENS && share > UNKNOWN_SHARE {
-            anstream::eprintln!(
-                "warning: {:.0}% of the tokens are not in the model's vocabulary; it may be of another language, or its tokenizer may not be set as in training (`do_lower_case` in tokenizer_config.json)",
-                share * 100.0
-            );
+        Place::Folder(parts) => {
+            let name = model.map(|model| model.display().to_string());
+            let digests = run.engine.bundle().digests(folder.as_deref())?;
+            run.into(*parts, Model { name, digests })
         }
     }
 }
 
-/// What could not be read.
-struct Rejects {
-    skip: bool,
-    count: usize,
-    file: Option<(PendingFile, BufWriter<File>)>,
+/// Where records go.
+enum Place {
+    /// A stream or a file.
+    Whole(crate::cli::output::Place, Rejects),
+    /// A folder of parts.
+    Folder(Box<RunFolder>),
 }
 
-impl Rejects {
-    fn open(path: Option<PathBuf>, on_error: OnError) -> anyhow::Result<Self> {
-        let skip = on_error == OnError::Skip || path.is_some();
-        let file = match path {
-            Some(path) => {
-                let file = PendingFile::create(&path)?;
-                let writer = BufWriter::new(file.handle()?);
-                Some((file, writer))
-            }
-            None => None,
-        };
-        Ok(Self { skip, count: 0, file })
-    }
-
-    /// Notes a record that could not be read, or fails with it.
-    fn record(&mut self, bad: BadRecord) -> anyhow::Result<()> {
-        if !self.skip {
-            return Err(anyhow::Error::new(bad).context(
-                "a record cannot be read (to pass over such records use `--on-error skip` or `--rejects FILE`)",
-            ));
-        }
-        self.count += 1;
-        anstream::eprintln!("warning: passed over {bad}");
-        if let Some((_, writer)) = &mut self.file {
-            let BadRecord { input, line, reason, record } = bad;
-            // Bytes that are no text are kept as numbers: the file holds all that came in.
-            let record = match String::from_utf8(record) {
-                Ok(text) => Value::String(text),
-                Err(error) => error.into_bytes().into(),
-            };
-            let line = serde_json::json!({"input": input, "line": line, "reason": reason, "record": record});
-            writeln!(writer, "{line}").context("cannot write the rejects")?;
-        }
-        Ok(())
-    }
-
-    /// Notes an input that could not be opened, or fails with it.
-    fn input(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
-        if !self.skip {
-            return Err(error);
-        }
-        self.count += 1;
-        let reason = described(&error);
-        anstream::eprintln!("warning: passed over {reason}");
-        if let Some((_, writer)) = &mut self.file {
-            let line = serde_json::json!({"input": error.to_string(), "reason": reason});
-            writeln!(writer, "{line}").context("cannot write the rejects")?;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> anyhow::Result<ExitCode> {
-        if let Some((file, mut writer)) = self.file {
-            writer.flush().context("cannot write the rejects")?;
-            file.keep()?;
-        }
-        if self.count == 0 {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let records = if self.count == 1 { "record" } else { "records" };
-        anstream::eprintln!("{} {records} could not be read", self.count);
-        Ok(ExitCode::FAILURE)
+/// Refuses a folder for results that lies in a folder to read: another run would read them.
+fn refuse_among_inputs(output: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
+    let Ok(output) = std::path::absolute(output) else { return Ok(()) };
+    let within = |input: &&PathBuf| {
+        input.is_dir() && std::path::absolute(input).is_ok_and(|input| output.starts_with(input))
+    };
+    match inputs.iter().find(within) {
+        Some(input) => Err(misuse(format!(
+            "{} lies in {}, which is read\n\nhint: give a folder beside it",
+            output.display(),
+            input.display()
+        ))),
+        None => Ok(()),
     }
 }

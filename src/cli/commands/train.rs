@@ -3,6 +3,7 @@
 use crate::cli::corpus::Corpus;
 use crate::cli::data_folder::{DataFolder, hyper_parameters};
 use crate::cli::fit::{Hashes, Preparation, refuse_foreign};
+use crate::cli::logging::say;
 use crate::cli::recipe::{Fold, Recipe};
 use crate::cli::task::{Task, gather};
 use crate::cli::{misuse, model, seeds};
@@ -72,14 +73,10 @@ pub(crate) struct TrainArgs {
     /// Leave out a part of the training articles, such as 0/3 for the first of three
     #[arg(long, value_name = "PART/PARTS")]
     leave_out: Option<Fold>,
-    /// No progress bar
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
-    let Settings { mut recipe, folder, task, plain, output, seeds, checkpoint_every, limit, quiet } =
-        resolve(args)?;
+    let Settings { mut recipe, folder, task, plain, output, seeds, checkpoint_every, limit } = resolve(args)?;
     recipe.storage()?;
     refuse_foreign(&output)?;
     let options = folder.as_ref().map(DataFolder::options).unwrap_or_default();
@@ -104,7 +101,7 @@ pub(crate) fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
         corpus.leave_out(part);
     }
     let mut preparation = Preparation::new(&recipe, &corpus, &base, hashes, &output)?;
-    (preparation.checkpoint_every, preparation.quiet) = (checkpoint_every, quiet);
+    preparation.checkpoint_every = checkpoint_every;
     match seeds {
         Some(runs) => {
             let seeds = seeds::seeds(recipe.training.seed, runs.into())?;
@@ -130,7 +127,6 @@ struct Settings {
     seeds: Option<u16>,
     checkpoint_every: usize,
     limit: Option<usize>,
-    quiet: bool,
 }
 
 fn resolve(args: TrainArgs) -> anyhow::Result<Settings> {
@@ -150,7 +146,6 @@ fn resolve(args: TrainArgs) -> anyhow::Result<Settings> {
         checkpoint_every,
         limit,
         leave_out,
-        quiet,
     } = args;
     let mut recipe = settings(config.as_ref())?;
     let folder = data.map(|folder| DataFolder::open(&folder)).transpose()?;
@@ -181,7 +176,7 @@ fn resolve(args: TrainArgs) -> anyhow::Result<Settings> {
         .clone()
         .ok_or_else(|| misuse("no output folder: give --output, or `output` in the settings file"))?;
     let plain = config.is_none();
-    Ok(Settings { recipe, folder, task, plain, output, seeds, checkpoint_every, limit, quiet })
+    Ok(Settings { recipe, folder, task, plain, output, seeds, checkpoint_every, limit })
 }
 
 /// The settings file, or what holds without one.
@@ -208,11 +203,11 @@ fn learn_from(
         };
     }
     let heads = gather(&corpus.train, task, folder.labels.as_deref())?;
-    eprintln!("learning {}", heads.told());
+    say!("learning {}", heads.told());
     heads.apply(recipe);
     if corpus.dev.is_empty() {
-        eprintln!(
-            "note: there is no development file: the last epoch is kept, and temperature and thresholds are not fitted"
+        tracing::info!(
+            "there is no development file: the last epoch is kept, and temperature and thresholds are not fitted"
         );
     }
     Ok(())

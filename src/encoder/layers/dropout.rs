@@ -19,6 +19,11 @@ impl Randomness {
     }
 
     /// Masks drawn from `key`: training.
+    pub fn is_none(&self) -> bool {
+        self.stream.is_none()
+    }
+
+    /// Masks from a generator with this key.
     pub fn seeded(key: u64) -> Self {
         Self { stream: Some((mix64(key), Cell::new(0))) }
     }

@@ -1,10 +1,10 @@
 use super::{fused, slice, with_slices};
-use crate::kernels::bf16;
 use crate::kernels::gemm::{self, Matrix, Output, Sizes};
+use crate::kernels::{bf16, packed, rows};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// What the operands of matrix products are rounded to on the CPU; sums and everything else stay in f32.
+/// What the operands of the encoder's matrix products are rounded to on the CPU; sums and everything else stay in f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -13,12 +13,19 @@ pub enum Precision {
     F32,
     /// To bf16, which is faster; in f32 on a CPU for which [`Precision::is_fast`] is false.
     Bf16,
+    /// To bytes, in inference alone: weights with a scale an output, states with a scale and a zero point a token. In f32 where the CPU
+    /// has no instructions for it, and in training.
+    Int8,
 }
 
 impl Precision {
     /// True if this CPU computes in it as asked.
     pub fn is_fast(self) -> bool {
-        self == Self::F32 || bf16::is_available()
+        match self {
+            Self::F32 => true,
+            Self::Bf16 => bf16::is_available(),
+            Self::Int8 => packed::Kind::Int8.is_available(),
+        }
     }
 
     /// `out = a x b`, or `out += a x b`, `out` having rows of `sizes.n`.
@@ -42,6 +49,19 @@ impl Precision {
 /// # Errors
 /// If the shapes do not fit each other exactly.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, precision: Precision) -> Result<Tensor> {
+    product(x, weight, bias, Linear { precision, by_row: false })
+}
+
+/// [`linear`] for the few outputs of a head, in f32: on the CPU every row is multiplied by itself, so that its bits do not depend on the
+/// rows beside it.
+///
+/// # Errors
+/// If the shapes do not fit each other exactly.
+pub fn linear_by_row(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    product(x, weight, bias, Linear { precision: Precision::F32, by_row: true })
+}
+
+fn product(x: &Tensor, weight: &Tensor, bias: &Tensor, op: Linear) -> Result<Tensor> {
     let (outputs, inputs) = weight.dims2()?;
     let mut shape = x.dims().to_vec();
     if shape.last() != Some(&inputs) || bias.dims() != [outputs] {
@@ -50,7 +70,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, precision: Precision) 
     let rows = x.elem_count() / inputs.max(1);
     let x = x.contiguous()?.reshape((rows, inputs))?;
     let y = if fused(&x) {
-        x.apply_op3(weight, bias, Linear { precision })?
+        x.apply_op3(weight, bias, op)?
     } else {
         x.matmul(&weight.t()?)?.broadcast_add(bias)?
     };
@@ -60,6 +80,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, precision: Precision) 
 
 struct Linear {
     precision: Precision,
+    by_row: bool,
 }
 
 impl CustomOp3 for Linear {
@@ -85,9 +106,12 @@ impl CustomOp3 for Linear {
         for _ in 0..m {
             y.extend_from_slice(bias);
         }
-        let sizes = Sizes { m, n, k };
-        let (x, weight) = (Matrix::rows(x, k), Matrix::rows(weight, k));
-        self.precision.matmul(sizes, x, weight.t(), &mut y, Output::Add);
+        if self.by_row {
+            rows::add_products(x, weight, k, &mut y);
+        } else {
+            let (x, weight) = (Matrix::rows(x, k), Matrix::rows(weight, k));
+            self.precision.matmul(Sizes { m, n, k }, x, weight.t(), &mut y, Output::Add);
+        }
         Ok((CpuStorage::F32(y), (m, n).into()))
     }
 
@@ -135,6 +159,16 @@ mod tests {
             &operands,
             1e-5,
             |t| linear(&t[0], &t[1], &t[2], Precision::F32),
+            |t| t[0].flatten_to(1)?.matmul(&t[1].t()?)?.broadcast_add(&t[2])?.reshape((2, 5, 3)),
+        );
+    }
+
+    #[test]
+    fn products_by_row_and_their_gradients_equal_plain_candle() {
+        agree(
+            &[numbers(&[2, 5, 70], 1), numbers(&[3, 70], 2), numbers(&[3], 3)],
+            1e-5,
+            |t| linear_by_row(&t[0], &t[1], &t[2]),
             |t| t[0].flatten_to(1)?.matmul(&t[1].t()?)?.broadcast_add(&t[2])?.reshape((2, 5, 3)),
         );
     }

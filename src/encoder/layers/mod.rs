@@ -15,7 +15,7 @@ pub use attention::attention;
 pub use dropout::{Randomness, dropout, dropout_add};
 pub use embedding::{RowGradients, embedding};
 pub use gelu::gelu;
-pub use linear::{Precision, linear};
+pub use linear::{Precision, linear, linear_by_row};
 pub use norm::layer_norm;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
@@ -34,7 +34,7 @@ fn slice<'a>(storage: &'a CpuStorage, layout: &Layout, op: &'static str) -> Resu
 }
 
 /// Runs `f` over the elements of contiguous f32 CPU tensors, without copying them.
-fn with_slices<const N: usize, R>(
+pub(super) fn with_slices<const N: usize, R>(
     tensors: [&Tensor; N],
     op: &'static str,
     f: impl FnOnce([&[f32]; N]) -> Result<R>,

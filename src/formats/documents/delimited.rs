@@ -1,103 +1,213 @@
-use super::{BadRecord, Document, DocumentOptions, Documents, listed, not_utf8};
-use crate::formats::quotes::Followed;
-use csv::ByteRecord;
+use super::bounded::{Line, Lines, size, too_long};
+use super::{About, BadRecord, Document, Documents, Source, listed};
+use csv_core::ReadRecordResult;
 use serde_json::{Map, Value};
-use std::io::BufRead;
+use std::io;
 
 /// Rows under a header; comma-separated ones are quoted as in RFC 4180.
-pub(super) fn read(
-    reader: Box<dyn BufRead>,
-    name: String,
-    options: DocumentOptions,
-    delimiter: u8,
-) -> Documents {
-    let reader = match Followed::new(reader, delimiter) {
-        Ok(reader) => reader,
-        Err(error) => return Box::new(std::iter::once(Err(BadRecord::whole(&name, error.to_string())))),
-    };
-    let quoting = delimiter == b',';
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).quoting(quoting).flexible(true).from_reader(reader);
-    let header = match header(&mut reader, quoting, &options) {
+pub(super) fn read(source: Source, delimiter: u8) -> Documents {
+    let Source { reader, about } = source;
+    let limit = about.options.max_record_bytes;
+    let parser = csv_core::ReaderBuilder::new().delimiter(delimiter).quoting(delimiter == b',').build();
+    let lines = Lines::new(reader, limit);
+    let mut rows = Rows { lines, parser, limit, rereadings: REREADINGS, row: Row::default() };
+    let header = match header(&mut rows, &about) {
         Ok(header) => header,
-        Err(reason) => return Box::new(std::iter::once(Err(BadRecord::at(&name, 1, reason, [])))),
+        Err(reason) => return Box::new(std::iter::once(Err(BadRecord::at(&about.name, 1, reason, [])))),
     };
     let mut over = false;
     Box::new(std::iter::from_fn(move || {
         if over {
             return None;
         }
-        let mut row = ByteRecord::new();
-        match reader.read_byte_record(&mut row) {
-            Ok(false) => None,
-            Ok(true) => {
-                // The `csv` crate counts the second half of a CR LF with the row behind it.
-                let behind = usize::from(reader.get_ref().quotes.ends_in_crlf());
-                let line = row.position().map_or(0, |p| p.line() as usize + behind);
-                let document = match reader.get_ref().never_closed().filter(|_| quoting) {
-                    Some(opened) => Err(never_closed(opened)),
-                    None => document(&row, line, &name, &header, &options),
-                };
-                Some(document.map_err(|reason| BadRecord::at(&name, line, reason, raw(&row, delimiter))))
+        let bad = |line, reason, record| Some(Err(BadRecord::at(&about.name, line, reason, record)));
+        match rows.next() {
+            Ok(Read::End) => None,
+            Ok(Read::Row) => {
+                let row = &mut rows.row;
+                match document(row, &about, &header) {
+                    Ok(document) => Some(Ok(document)),
+                    Err(reason) => bad(row.line, reason, std::mem::take(&mut row.raw)),
+                }
             }
+            Ok(Read::Bad { line, reason, record }) => bad(line, reason, record),
             Err(error) => {
                 over = true;
-                Some(Err(BadRecord::whole(&name, error.to_string())))
+                bad(rows.lines.number(), error.to_string(), Vec::new())
             }
         }
     }))
 }
 
-fn never_closed(opened: usize) -> String {
-    format!(
-        "a quotation mark opens a value on line {opened} and is never closed: the rest of the input is in it; double the \
-         marks that belong to a value"
-    )
+/// Rows without an end, up to which the lines behind their first are read again. More of them would take too long: each
+/// may go as far as a record may.
+const REREADINGS: usize = 100;
+
+struct Rows {
+    lines: Lines,
+    parser: csv_core::Reader,
+    limit: usize,
+    rereadings: usize,
+    row: Row,
+}
+
+/// A row as it came, and its values.
+#[derive(Default)]
+struct Row {
+    line: usize,
+    raw: Vec<u8>,
+    values: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+enum Read {
+    End,
+    /// The one in `row`.
+    Row,
+    Bad {
+        line: usize,
+        reason: String,
+        record: Vec<u8>,
+    },
+}
+
+impl Rows {
+    fn next(&mut self) -> io::Result<Read> {
+        self.row = Row::default();
+        let mut first = 0;
+        loop {
+            let Some(Line { bytes, whole }) = self.lines.next()? else {
+                return if self.row.raw.is_empty() { Ok(Read::End) } else { self.endless(first, true) };
+            };
+            if self.row.raw.is_empty() {
+                if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+                    continue;
+                }
+                self.row.line = self.lines.number();
+                first = bytes.len();
+                if !whole {
+                    self.lines.skip()?;
+                    let (reason, record) = too_long(bytes, self.limit);
+                    return Ok(Read::Bad { line: self.row.line, reason, record });
+                }
+            }
+            let at = self.row.raw.len();
+            self.row.raw.extend_from_slice(&bytes);
+            if !whole || at > 0 && self.row.raw.len() > self.limit {
+                return self.endless(first, whole);
+            }
+            if let Some(end) = self.parse(at) {
+                self.finish(end);
+                return Ok(Read::Row);
+            }
+        }
+    }
+
+    /// Parses the line of the row that begins at `at`, and tells where the row ends if that is in this line; else the line
+    /// ends between quotation marks.
+    fn parse(&mut self, at: usize) -> Option<usize> {
+        let Row { raw, values, ends, .. } = &mut self.row;
+        if !raw.ends_with(b"\n") {
+            // The last line of an input may do without an end; the parser tells by it that a row is complete.
+            raw.push(b'\n');
+        }
+        let (mut at, mut value, mut count) = (at, values.len(), ends.len());
+        values.resize(value + raw.len() - at + 1, 0);
+        let ended = loop {
+            ends.resize(count + 64, 0);
+            let (result, read, written, found) =
+                self.parser.read_record(&raw[at..], &mut values[value..], &mut ends[count..]);
+            (at, value, count) = (at + read, value + written, count + found);
+            if matches!(result, ReadRecordResult::Record) {
+                break Some(at);
+            } else if at == raw.len() {
+                break None;
+            }
+        };
+        values.truncate(value);
+        ends.truncate(count);
+        ended
+    }
+
+    /// Ends the row within its last line, where a lone carriage return ends a row too.
+    fn finish(&mut self, end: usize) {
+        let rest = &self.row.raw[end..];
+        if !rest.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            self.lines.put_back(self.row.raw.split_off(end), self.lines.number());
+        }
+    }
+
+    /// What is told of a row whose quotation marks do not end before the input or before the longest that a row may be:
+    /// its first line is taken for bad, and those behind it are read again.
+    fn endless(&mut self, first: usize, whole: bool) -> io::Result<Read> {
+        self.parser.reset();
+        let Row { line, mut raw, .. } = std::mem::take(&mut self.row);
+        let size = size(self.limit);
+        let reason =
+            "a quotation mark opens a value that ends neither before the end of the input nor within";
+        if self.rereadings > 0 {
+            self.rereadings -= 1;
+            self.lines.put_back(raw.split_off(first), line + 1);
+            let reason = format!("{reason} {size} (`--max-record-bytes`); reading goes on in the next line");
+            return Ok(Read::Bad { line, reason, record: raw });
+        }
+        let last = self.lines.number();
+        if !whole {
+            self.lines.skip()?;
+        }
+        let (_, record) = too_long(raw, self.limit);
+        let reason = format!(
+            "{reason} {size} (`--max-record-bytes`), like {REREADINGS} before it: passed over up to line {last}"
+        );
+        Ok(Read::Bad { line, reason, record })
+    }
+}
+
+impl Row {
+    fn values(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.values[start..end])
+    }
 }
 
 /// Column names, checked for the one that holds the text.
-fn header(
-    reader: &mut csv::Reader<Followed<impl BufRead>>,
-    quoting: bool,
-    options: &DocumentOptions,
-) -> Result<Vec<String>, String> {
-    let header = reader.headers().map_err(|e| format!("no header can be read: {e}"))?;
-    let header: Vec<String> = header.iter().map(str::to_owned).collect();
-    let field = &options.text_field;
-    // An input without a header has no rows either.
-    if header.is_empty() || header.contains(field) {
-        return Ok(header);
+fn header(rows: &mut Rows, about: &About) -> Result<Vec<String>, String> {
+    let unread = |reason: String| format!("no header can be read: {reason}");
+    match rows.next().map_err(|error| unread(error.to_string()))? {
+        // An input without a header has no rows either.
+        Read::End => return Ok(Vec::new()),
+        Read::Row => {}
+        Read::Bad { reason, .. } => return Err(unread(reason)),
     }
-    Err(match reader.get_ref().never_closed().filter(|_| quoting) {
-        Some(opened) => never_closed(opened),
-        None => format!(
-            "no column `{field}` among {}; name the column that holds the text with --text-field",
-            listed(header.iter())
-        ),
-    })
+    let names = rows.row.values().map(|name| std::str::from_utf8(name).map(str::to_owned));
+    let names: Vec<String> =
+        names.collect::<Result<_, _>>().map_err(|error| unread(about.malformed(error.valid_up_to())))?;
+    let field = &about.options.text_field;
+    if names.contains(field) {
+        return Ok(names);
+    }
+    Err(format!(
+        "no column `{field}` among {}; name the column that holds the text with --text-field",
+        listed(names.iter())
+    ))
 }
 
-fn document(
-    row: &ByteRecord,
-    line: usize,
-    name: &str,
-    header: &[String],
-    options: &DocumentOptions,
-) -> Result<Document, String> {
-    if row.len() != header.len() {
-        return Err(format!("{} fields where the header names {}", row.len(), header.len()));
+fn document(row: &Row, about: &About, header: &[String]) -> Result<Document, String> {
+    let About { name, options, .. } = about;
+    if row.ends.len() != header.len() {
+        return Err(format!("{} fields where the header names {}", row.ends.len(), header.len()));
     }
     let mut document = Document {
-        id: Value::String(format!("{name}:{line}")),
+        id: Value::String(format!("{name}:{}", row.line)),
         date: None,
         text: String::new(),
         segmentation: options.segmentation(),
         continues: false,
         fields: Map::new(),
     };
-    for (column, value) in header.iter().zip(row) {
+    for (column, value) in header.iter().zip(row.values()) {
         let value = std::str::from_utf8(value)
-            .map_err(|e| format!("column `{column}`: {}", not_utf8(e.valid_up_to())))?
+            .map_err(|e| format!("column `{column}`: {}", about.malformed(e.valid_up_to())))?
             .to_owned();
         if *column == options.text_field {
             document.text = value;
@@ -114,21 +224,11 @@ fn document(
     Ok(document)
 }
 
-/// The row as a line of its format.
-fn raw(row: &ByteRecord, delimiter: u8) -> Vec<u8> {
-    let quotes = if delimiter == b',' { csv::QuoteStyle::Necessary } else { csv::QuoteStyle::Never };
-    let mut writer = csv::WriterBuilder::new()
-        .delimiter(delimiter)
-        .quote_style(quotes)
-        .flexible(true)
-        .from_writer(Vec::new());
-    writer.write_byte_record(row).expect("writing to memory does not fail");
-    writer.into_inner().expect("writing to memory does not fail")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{InputFormat, testing::*};
+    use super::super::{DocumentOptions, InputFormat, testing::*};
+    use super::REREADINGS;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -151,21 +251,6 @@ mod tests {
     }
 
     #[test]
-    fn a_quotation_that_never_closes_swallows_no_rows_in_silence() {
-        let documents = read(InputFormat::Csv, b"id,text\n1,A.\n2,B \"b\"\n3,\"C\n4,D\n5,E\n");
-        assert_eq!(documents.iter().flatten().count(), 2);
-        let bad = documents[2].as_ref().unwrap_err();
-        assert!(
-            bad.to_string().contains("in:4: a quotation mark opens a value on line 4 and is never closed")
-        );
-        assert_eq!(bad.record, b"3,\"C\n4,D\n5,E\n\"\n");
-        let header = read(InputFormat::Csv, b"id,\"text\n1,A.\n");
-        assert!(header[0].as_ref().unwrap_err().to_string().contains("line 1 and is never closed"));
-        // Where nothing is quoted, nothing is open.
-        assert!(read(InputFormat::Tsv, b"id\ttext\n1\t\"A.\n")[0].is_ok());
-    }
-
-    #[test]
     fn a_quotation_mark_in_a_tsv_is_part_of_its_value() {
         let documents = read(InputFormat::Tsv, b"id\ttext\n1\t\"We condemn it.\n2\t\"No,\" he said.\n");
         let texts: Vec<&str> = documents.iter().map(|d| d.as_ref().unwrap().text.as_str()).collect();
@@ -177,5 +262,83 @@ mod tests {
         let error = read(InputFormat::Csv, b"title,body\n1,2\n").remove(0).unwrap_err().to_string();
         assert!(error.contains("no column `text` among title, body") && error.contains("--text-field"));
         assert!(read(InputFormat::Csv, b"").is_empty());
+    }
+
+    #[test]
+    fn a_quotation_mark_that_is_never_closed_costs_its_line_alone() {
+        let content = "text,b\n\"One\n two.\",1\n\"We condemn it.,2\nThree.,3\n\nFour.,4";
+        let documents = read(InputFormat::Csv, content.as_bytes());
+        let bad = documents[1].as_ref().unwrap_err();
+        assert_eq!((bad.line, bad.record.as_slice()), (Some(4), b"\"We condemn it.,2\n".as_slice()));
+        assert!(bad.reason.contains("a quotation mark opens a value"), "{bad}");
+        let texts: Vec<&str> = documents.iter().flatten().map(|d| d.text.as_str()).collect();
+        assert_eq!(texts, ["One\n two.", "Three.", "Four."]);
+        assert_eq!(documents[3].as_ref().unwrap().id, json!("in:7"));
+    }
+
+    #[test]
+    fn many_that_are_never_closed_are_passed_over_together() {
+        let content = "text,b,c\n".to_owned() + &"a\"b\",1,\"c\n".repeat(3 * REREADINGS);
+        let documents = read(InputFormat::Csv, content.as_bytes());
+        assert_eq!(documents.len(), REREADINGS + 1);
+        let last = documents[REREADINGS].as_ref().unwrap_err();
+        assert!(last.reason.contains("passed over up to line"), "{last}");
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_passed_over() {
+        let options = |format| DocumentOptions {
+            format: Some(format),
+            max_record_bytes: 2000,
+            ..DocumentOptions::default()
+        };
+        let content =
+            format!("text,b\n{},1\nTwo.,2\n\"{}\",3\nFour.,4\n", "x".repeat(5000), "y\n".repeat(2000));
+        let documents = read_with(options(InputFormat::Csv), content.as_bytes());
+        let bad = documents[0].as_ref().unwrap_err();
+        assert_eq!((bad.line, bad.record.len()), (Some(2), 1024));
+        assert_eq!(documents[1].as_ref().unwrap().text, "Two.");
+        let bad = documents[2].as_ref().unwrap_err();
+        assert!(bad.line == Some(4) && bad.reason.contains("within 2000 bytes"), "{bad}");
+        assert_eq!(documents.last().unwrap().as_ref().unwrap().text, "Four.");
+        let documents = read_with(options(InputFormat::Tsv), content.replace(',', "\t").as_bytes());
+        assert_eq!(documents[0].as_ref().unwrap_err().line, Some(2));
+    }
+
+    #[test]
+    fn lone_carriage_returns_end_rows_too() {
+        let texts = |content: &[u8]| -> Vec<String> {
+            read(InputFormat::Csv, content).into_iter().map(|d| d.unwrap().text).collect()
+        };
+        assert_eq!(texts(b"text,b\rOne.,1\rTwo.,2\r"), ["One.", "Two."]);
+        assert_eq!(texts(b"text,b\r\nOne.,1\rTwo.,2\r\n"), ["One.", "Two."]);
+    }
+
+    proptest! {
+        /// What the `csv` crate writes is read as it was, whatever it holds.
+        #[test]
+        fn rows_are_those_that_were_written(rows in proptest::collection::vec(("[a\"\n\r,é ]{0,8}", "[a\"\n\r,é ]{0,8}"), 0..8), chunk in 1usize..9) {
+            let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+            writer.write_record(["text", "b"]).unwrap();
+            for (text, b) in &rows {
+                writer.write_record([text, b]).unwrap();
+            }
+            let content = writer.into_inner().unwrap();
+            let documents = read_by(chunk, InputFormat::Csv, &content);
+            let found: Vec<(String, String)> = documents
+                .into_iter()
+                .map(|d| d.map(|d| (d.text, d.fields["b"].as_str().unwrap().to_owned())).unwrap())
+                .collect();
+            prop_assert_eq!(found, rows);
+        }
+
+        /// Whatever an input holds, every byte of it is looked at and the reading ends.
+        #[test]
+        fn any_input_comes_to_its_end(content in "([a,]|\"|\"\"|\n|\r\n|\r){0,60}", limit in 1usize..40) {
+            let content = format!("text,b\n{content}");
+            let options = DocumentOptions { format: Some(InputFormat::Csv), max_record_bytes: limit.max(8), ..DocumentOptions::default() };
+            let rows = content.split(['\n', '\r']).count();
+            prop_assert!(read_with(options, content.as_bytes()).len() <= rows);
+        }
     }
 }

@@ -1,25 +1,36 @@
-use super::{BadRecord, Document, DocumentOptions, Documents, listed, not_utf8};
+use super::bounded::{Lines, too_long};
+use super::{About, BadRecord, Document, Documents, Source, listed};
 use serde_json::{Map, Value};
-use std::io::BufRead;
 
 /// One JSON object a line; blank lines are passed over.
-pub(super) fn read(mut reader: Box<dyn BufRead>, name: String, options: DocumentOptions) -> Documents {
-    let mut line = 0;
+pub(super) fn read(source: Source) -> Documents {
+    let Source { reader, about } = source;
+    let limit = about.options.max_record_bytes;
+    let mut lines = Lines::new(reader, limit);
     let mut over = false;
     Box::new(std::iter::from_fn(move || {
         while !over {
-            let mut bytes = Vec::new();
-            line += 1;
-            match reader.read_until(b'\n', &mut bytes) {
-                Ok(0) => over = true,
-                Ok(_) if bytes.trim_ascii().is_empty() => {}
-                Ok(_) => {
-                    let document = document(&bytes, line, &name, &options);
-                    return Some(document.map_err(|reason| BadRecord::at(&name, line, reason, bytes)));
+            let read = lines.next().and_then(|line| match line {
+                Some(line) if !line.whole => lines.skip().map(|()| Some(line)),
+                line => Ok(line),
+            });
+            let number = lines.number();
+            match read {
+                Ok(None) => over = true,
+                Ok(Some(line)) if !line.whole => {
+                    let (reason, record) = too_long(line.bytes, limit);
+                    return Some(Err(BadRecord::at(&about.name, number, reason, record)));
+                }
+                Ok(Some(line)) if line.bytes.trim_ascii().is_empty() => {}
+                Ok(Some(line)) => {
+                    let document = document(&line.bytes, number, &about);
+                    return Some(
+                        document.map_err(|reason| BadRecord::at(&about.name, number, reason, line.bytes)),
+                    );
                 }
                 Err(error) => {
                     over = true;
-                    return Some(Err(BadRecord::at(&name, line, error.to_string(), [])));
+                    return Some(Err(BadRecord::at(&about.name, number, error.to_string(), [])));
                 }
             }
         }
@@ -27,8 +38,9 @@ pub(super) fn read(mut reader: Box<dyn BufRead>, name: String, options: Document
     }))
 }
 
-fn document(bytes: &[u8], line: usize, name: &str, options: &DocumentOptions) -> Result<Document, String> {
-    let record = std::str::from_utf8(bytes).map_err(|e| not_utf8(e.valid_up_to()))?;
+fn document(bytes: &[u8], line: usize, about: &About) -> Result<Document, String> {
+    let About { name, options, .. } = about;
+    let record = std::str::from_utf8(bytes).map_err(|e| about.malformed(e.valid_up_to()))?;
     let record = record.strip_prefix('\u{feff}').filter(|_| line == 1).unwrap_or(record);
     let mut fields: Map<String, Value> =
         serde_json::from_str(record).map_err(|e| format!("not a JSON object: {e}"))?;
@@ -57,7 +69,7 @@ fn document(bytes: &[u8], line: usize, name: &str, options: &DocumentOptions) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::{InputFormat, testing::*};
+    use super::super::{DocumentOptions, InputFormat, testing::*};
     use serde_json::json;
 
     #[test]
@@ -83,5 +95,35 @@ mod tests {
         assert!(bad[2].contains("in:3: field `text` is not a string"));
         assert_eq!(documents[0].as_ref().unwrap_err().record, b"{\"body\":\"x\"}\n");
         assert!(documents[3].is_ok());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_named_and_passed_over() {
+        let long = format!("{{\"text\":\"{}\"}}", "ü".repeat(3000));
+        let content = format!("{{\"text\":\"One.\"}}\n{long}\n{{\"text\":\"Three.\"}}\n{long}");
+        let with = |max_record_bytes| {
+            let format = Some(InputFormat::Jsonl);
+            read_with(
+                DocumentOptions { format, max_record_bytes, ..DocumentOptions::default() },
+                content.as_bytes(),
+            )
+        };
+        assert!(with(long.len()).iter().all(Result::is_ok));
+        let documents = with(long.len() - 1);
+        let bad = documents[1].as_ref().unwrap_err();
+        assert_eq!((bad.line, documents[2].as_ref().unwrap().text.as_str()), (Some(2), "Three."));
+        assert!(long.as_bytes().starts_with(&bad.record) && (1020..=1024).contains(&bad.record.len()));
+        assert!(
+            std::str::from_utf8(&bad.record).is_ok() && bad.reason.contains("1024 bytes")
+                || bad.record.len() < 1024
+        );
+        assert_eq!(documents[3].as_ref().unwrap_err().line, Some(4));
+    }
+
+    #[test]
+    fn half_a_record_tells_the_format_too() {
+        let start = format!("{{\"text\":\"{}", "One. ".repeat(50_000));
+        assert_eq!(InputFormat::of_content(&start.as_bytes()[..64 << 10]), InputFormat::Jsonl);
+        assert_eq!(InputFormat::of_content(b"{\n\"text\": \"pretty\"}"), InputFormat::Text);
     }
 }

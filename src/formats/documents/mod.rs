@@ -1,9 +1,26 @@
-//! Texts to read: plain files, a sentence a line, JSONL, CSV and TSV, as streams that outlive a bad record.
+//! Texts to read: plain files, a sentence a line, JSONL, CSV, TSV, Parquet, Arrow and web pages, as streams that outlive a
+//! bad record.
 
+mod article;
+mod bounded;
+#[cfg(feature = "columns")]
+mod columns;
+mod compression;
 mod delimited;
+mod encoding;
+mod format;
+#[cfg(feature = "pages")]
+mod hostile;
+#[cfg(feature = "pages")]
+mod html;
 mod jsonl;
-mod plain;
+mod lines;
+mod peeked;
 
+pub use encoding::{TextEncoding, UnknownEncoding};
+pub use format::InputFormat;
+
+use self::peeked::Peeked;
 use crate::text::{Span, split_sentences, trimmed};
 use serde_json::{Map, Value};
 use std::io::BufRead;
@@ -48,49 +65,14 @@ impl Document {
     }
 }
 
-/// How an input is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InputFormat {
-    /// One article: headline, paragraphs.
-    Text,
-    /// One sentence a line.
-    Lines,
-    /// One JSON object a line.
-    Jsonl,
-    /// Comma-separated values under a header.
-    Csv,
-    /// Tab-separated values under a header. A quotation mark is part of its value: most TSV files quote nothing, and one
-    /// that stands at the start of a sentence would swallow the rows behind it.
-    Tsv,
-}
-
-impl InputFormat {
-    /// The format that a file's name tells by its end, any case; `None` for other ends.
-    pub fn of_name(name: &str) -> Option<Self> {
-        let (_, end) = name.rsplit_once('.')?;
-        match end.to_ascii_lowercase().as_str() {
-            "txt" | "text" | "md" => Some(Self::Text),
-            "jsonl" | "ndjson" => Some(Self::Jsonl),
-            "csv" => Some(Self::Csv),
-            "tsv" | "tab" => Some(Self::Tsv),
-            _ => None,
-        }
-    }
-
-    /// The format that the beginning of an input shows: JSON lines if its first line is a JSON object, else an article.
-    pub fn of_content(start: &[u8]) -> Self {
-        let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
-        let line = start.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
-        let object = |line| serde_json::from_slice::<Map<String, Value>>(line).is_ok();
-        if line.is_some_and(object) { Self::Jsonl } else { Self::Text }
-    }
-}
-
 /// How the records of an input are taken apart.
 #[derive(Debug, Clone)]
 pub struct DocumentOptions {
-    /// Layout of the input.
-    pub format: InputFormat,
+    /// Layout of the input; if `None`, that of its name, else that of its beginning.
+    pub format: Option<InputFormat>,
+    /// Encoding of the input; if `None`, that of its byte-order mark or, in web pages, of its declaration, else UTF-8, else
+    /// one that is guessed, which is told as a warning (of `tracing`).
+    pub encoding: Option<TextEncoding>,
     /// Name of the field that holds the text, in records that have fields.
     pub text_field: String,
     /// Name of the field that holds the record's name; a record without it is called `file:line`.
@@ -99,6 +81,27 @@ pub struct DocumentOptions {
     pub date_field: Option<String>,
     /// Whether texts are split into sentences; else each is one sentence. Lines are never split.
     pub split: bool,
+    /// Bytes of text that a record, a line or a page may have. A longer one is a bad record, of which memory never holds
+    /// more than that.
+    pub max_record_bytes: usize,
+    /// Whether other fields are wanted. Where columns stand apart, only those that are needed are read.
+    pub keep_fields: bool,
+}
+
+impl Default for DocumentOptions {
+    /// Fields `text` and `id`, no date, texts split into sentences, other fields kept, records of up to 32 MiB, all else by the input.
+    fn default() -> Self {
+        Self {
+            format: None,
+            encoding: None,
+            text_field: "text".into(),
+            id_field: "id".into(),
+            date_field: None,
+            split: true,
+            keep_fields: true,
+            max_record_bytes: 32 << 20,
+        }
+    }
 }
 
 impl DocumentOptions {
@@ -124,18 +127,137 @@ pub struct BadRecord {
 /// Documents of one input, bad records among them.
 pub type Documents = Box<dyn Iterator<Item = Result<Document, BadRecord>>>;
 
-/// Reads the documents of an input one after the other; `name` is what errors and records call it.
+/// Reads the documents of an input one after the other; `name` is what errors and records call it, and tells the format if
+/// `options` do not.
 ///
-/// Offsets law: the text under a sentence's span is what stands there in the input, its line ends and byte-order mark
-/// included. An empty input has no documents in record formats, and one without sentences in plain text.
+/// What begins as gzip or zstd data do is decompressed while it is read; a stream that is cut short or broken is a bad
+/// record, after all that is whole before it. Text in other encodings than UTF-8 is decoded: see
+/// [`DocumentOptions::encoding`].
+///
+/// Offsets law: the text under a sentence's span is what stands there in the input, decompressed and decoded, its line ends
+/// included, and the byte-order mark of UTF-8; of a web page it is the text that was taken out of it. An article of more
+/// than 4 MiB is handed out in stretches that end at blank lines; where none comes for 32 MiB, after a line or a word. An
+/// empty input has no documents in record formats, and one without sentences in plain text.
 pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOptions) -> Documents {
-    match options.format {
-        InputFormat::Text => plain::article(reader, name.to_owned(), options.segmentation()),
-        InputFormat::Lines => plain::lines(reader, name.to_owned()),
-        InputFormat::Jsonl => jsonl::read(reader, name.to_owned(), options.clone()),
-        InputFormat::Csv => delimited::read(reader, name.to_owned(), options.clone(), b','),
-        InputFormat::Tsv => delimited::read(reader, name.to_owned(), options.clone(), b'\t'),
+    let mut input = Peeked::new(compression::decompressed(reader));
+    // Who pipes columns in may wait for an answer to the first of them: no more is looked at than tells the format.
+    let known = options.format.or_else(|| InputFormat::of_name(name));
+    let known = known.or_else(|| InputFormat::of_magic(input.fill(InputFormat::MAGIC)));
+    if let Some(format) = known.filter(|format| format.is_columns()) {
+        return columns(input, format, name, options);
     }
+    let start = input.fill(SAMPLE);
+    let told = options.encoding.or_else(|| TextEncoding::of_mark(start));
+    let format = known.unwrap_or_else(|| match told {
+        Some(encoding) => InputFormat::of_content(encoding.glance(start).as_bytes()),
+        None => InputFormat::of_content(start),
+    });
+    let source = |input| Source::of(input, told, name.to_owned(), options);
+    match format {
+        InputFormat::Text => {
+            input.fill(article::LONG + 1);
+            article::read(source(input))
+        }
+        InputFormat::Lines => lines::read(source(input)),
+        InputFormat::Jsonl => jsonl::read(source(input)),
+        InputFormat::Csv => delimited::read(source(input), b','),
+        InputFormat::Tsv => delimited::read(source(input), b'\t'),
+        InputFormat::Html => page(input, name.to_owned(), options),
+        InputFormat::Parquet | InputFormat::Arrow | InputFormat::ArrowStream => {
+            columns(input, format, name, options)
+        }
+    }
+}
+
+#[cfg(feature = "columns")]
+fn columns(input: Peeked, format: InputFormat, name: &str, options: &DocumentOptions) -> Documents {
+    columns::read(input.into_reader(), format, name.to_owned(), options.clone())
+}
+
+#[cfg(not(feature = "columns"))]
+fn columns(_: Peeked, _: InputFormat, name: &str, _: &DocumentOptions) -> Documents {
+    without_columns(name)
+}
+
+/// Bytes of an input that tell its format and its encoding, if they are not told otherwise.
+const SAMPLE: usize = 64 << 10;
+
+#[cfg(feature = "pages")]
+fn page(input: Peeked, name: String, options: &DocumentOptions) -> Documents {
+    html::read(input, name, options.clone())
+}
+
+#[cfg(not(feature = "pages"))]
+fn page(_: Peeked, name: String, _: &DocumentOptions) -> Documents {
+    let reason = "web pages are read by the feature `pages`, which this build lacks";
+    Box::new(std::iter::once(Err(BadRecord::whole(&name, reason))))
+}
+
+/// An input as text, and what its readers need to know.
+struct Source {
+    reader: Box<dyn BufRead>,
+    about: About,
+}
+
+struct About {
+    name: String,
+    encoding: TextEncoding,
+    options: DocumentOptions,
+}
+
+impl Source {
+    fn of(input: Peeked, told: Option<TextEncoding>, name: String, options: &DocumentOptions) -> Self {
+        let encoding = told.or_else(|| {
+            let guess = encoding::guess(input.start(), input.is_whole())?;
+            tell_of_guess(&name, guess);
+            Some(guess)
+        });
+        let encoding = encoding.unwrap_or(TextEncoding::UTF_8);
+        let reader = encoding::decoded(input, encoding);
+        Self { reader, about: About { name, encoding, options: options.clone() } }
+    }
+}
+
+/// A guess may be wrong: whoever reads the input is to know that it is one.
+fn tell_of_guess(name: &str, guess: TextEncoding) {
+    tracing::warn!(
+        "{name}: not UTF-8; read as {}, which is a guess (`--encoding` names another)",
+        guess.name()
+    );
+}
+
+impl About {
+    /// Why text is malformed at a byte.
+    fn malformed(&self, at: usize) -> String {
+        if self.encoding == TextEncoding::UTF_8 {
+            format!(
+                "byte {at} is not UTF-8; if all of the input is in another encoding, name it with `--encoding`"
+            )
+        } else {
+            format!("what stands at byte {at} of the text is not {}", self.encoding.name())
+        }
+    }
+}
+
+/// Reads the documents of a Parquet file where it stands: its end says where its rows are, and [`read_documents`] would
+/// copy it. `progress` is told, bit by bit, how many bytes of the file the rows that were read make up.
+#[cfg_attr(not(feature = "columns"), expect(unused_variables))]
+pub fn read_parquet(
+    file: std::fs::File,
+    name: &str,
+    options: &DocumentOptions,
+    progress: impl FnMut(u64) + 'static,
+) -> Documents {
+    #[cfg(feature = "columns")]
+    return columns::read_parquet(file, name.to_owned(), options.clone(), progress);
+    #[cfg(not(feature = "columns"))]
+    without_columns(name)
+}
+
+#[cfg(not(feature = "columns"))]
+fn without_columns(name: &str) -> Documents {
+    let reason = "Parquet and Arrow need a build with the feature `columns`";
+    Box::new(std::iter::once(Err(BadRecord::whole(name, reason))))
 }
 
 impl BadRecord {
@@ -146,10 +268,6 @@ impl BadRecord {
     fn at(input: &str, line: usize, reason: impl Into<String>, record: impl Into<Vec<u8>>) -> Self {
         Self { input: input.to_owned(), line: Some(line), reason: reason.into(), record: record.into() }
     }
-}
-
-fn not_utf8(at: usize) -> String {
-    format!("byte {at} is not UTF-8; convert the file, e.g. with `iconv -f latin1 -t utf-8`")
 }
 
 /// Names that a message tells, of however many.
@@ -171,14 +289,22 @@ mod testing {
     use super::*;
 
     pub(super) fn read(format: InputFormat, content: &[u8]) -> Vec<Result<Document, BadRecord>> {
-        let options = DocumentOptions {
-            format,
-            text_field: "text".into(),
-            id_field: "id".into(),
-            date_field: None,
-            split: true,
-        };
+        read_with(DocumentOptions { format: Some(format), ..DocumentOptions::default() }, content)
+    }
+
+    pub(super) fn read_with(options: DocumentOptions, content: &[u8]) -> Vec<Result<Document, BadRecord>> {
         read_documents(Box::new(std::io::Cursor::new(content.to_vec())), "in", &options).collect()
+    }
+
+    /// Reads an input that comes in chunks of so many bytes.
+    pub(super) fn read_by(
+        chunk: usize,
+        format: InputFormat,
+        content: &[u8],
+    ) -> Vec<Result<Document, BadRecord>> {
+        let reader = std::io::BufReader::with_capacity(chunk, std::io::Cursor::new(content.to_vec()));
+        let options = DocumentOptions { format: Some(format), ..DocumentOptions::default() };
+        read_documents(Box::new(reader), "in", &options).collect()
     }
 
     pub(super) fn sentences(document: &Document) -> Vec<&str> {

@@ -129,6 +129,10 @@ impl<W: Write> LabelledWriter for Writer<W> {
         Ok(())
     }
 
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+
     fn finish(mut self: Box<Self>) -> std::io::Result<Losses> {
         self.article()?;
         self.out.flush()?;

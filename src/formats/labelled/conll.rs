@@ -188,6 +188,10 @@ impl<W: Write> LabelledWriter for Writer<W> {
         Ok(())
     }
 
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+
     fn finish(mut self: Box<Self>) -> std::io::Result<Losses> {
         self.out.flush()?;
         Ok(self.writing.losses())

@@ -4,13 +4,12 @@ use super::sentences::LABELS;
 use super::write::{LabelledWriter, Losses, Writing};
 use super::{Flaw, Labelled, LabelledOptions, LabelledSentences, Loss};
 use crate::formats::FormatError;
-use crate::formats::quotes::{Followed, Quotes};
 use crate::labels::GoldSentence;
 use csv::{ByteRecord, QuoteStyle, ReaderBuilder, StringRecord, WriterBuilder};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Result as IoResult, Write};
+use std::io::{BufRead, BufReader, Read, Result as IoResult, Write};
 use std::path::Path;
 
 /// What joins the labels of a cell.
@@ -56,12 +55,47 @@ pub(super) fn rows(path: &Path, delimiter: u8, quotes: bool) -> Result<Rows, For
 }
 
 /// How a file quotes its cells.
+pub(super) struct Quotes {
+    /// Line of the quotation mark that opens a cell and is never closed: all that follows is in that cell.
+    pub(super) unclosed: Option<usize>,
+    /// True if something stands between a quotation mark that closes and the end of its cell.
+    pub(super) loose: bool,
+}
+
+/// Looks through the quotation marks of a file.
 pub(super) fn quotes(path: &Path, delimiter: u8) -> Result<Quotes, FormatError> {
+    enum At {
+        Start,
+        Bare,
+        Quoted,
+        Closed,
+    }
     let fail = |source| FormatError::File { path: path.to_owned(), source };
-    let reader = BufReader::new(File::open(path).map_err(fail)?);
-    let mut reader = Followed::new(reader, delimiter).map_err(fail)?;
-    std::io::copy(&mut reader, &mut std::io::sink()).map_err(fail)?;
-    Ok(reader.quotes)
+    let mut reader = BufReader::new(File::open(path).map_err(fail)?);
+    if reader.fill_buf().map_err(fail)?.starts_with(b"\xef\xbb\xbf") {
+        reader.consume(3);
+    }
+    let (mut at, mut line, mut opened, mut loose) = (At::Start, 1, 1, false);
+    for byte in reader.bytes() {
+        let byte = byte.map_err(fail)?;
+        at = match at {
+            At::Start if byte == b'"' => {
+                opened = line;
+                At::Quoted
+            }
+            At::Closed if byte == b'"' => At::Quoted,
+            At::Quoted if byte == b'"' => At::Closed,
+            At::Quoted => At::Quoted,
+            _ if byte == delimiter || matches!(byte, b'\n' | b'\r') => At::Start,
+            At::Closed => {
+                loose = true;
+                At::Bare
+            }
+            At::Start | At::Bare => At::Bare,
+        };
+        line += usize::from(byte == b'\n');
+    }
+    Ok(Quotes { unclosed: matches!(at, At::Quoted).then_some(opened), loose })
 }
 
 /// The cells of a row as text.
@@ -138,7 +172,7 @@ pub(super) fn read(
     delimiter: u8,
 ) -> Result<LabelledSentences, FormatError> {
     let quoted = delimiter == b',';
-    let unclosed = if quoted { quotes(path, delimiter)?.open() } else { None };
+    let unclosed = if quoted { quotes(path, delimiter)?.unclosed } else { None };
     let mut rows = rows(path, delimiter, quoted)?;
     let Some(first) = rows.next().transpose()? else { return Ok(Box::new(std::iter::empty())) };
     let row = cells(first.0, first.1).map_err(|flaw| FormatError::Line {
@@ -267,6 +301,10 @@ impl<W: Write> LabelledWriter for Writer<W> {
         self.writing.lose(Loss::Fields, fields.keys().any(|name| !names.contains(name)));
         self.writing.done();
         self.out.write_record(&row).map_err(io_error)
+    }
+
+    fn flush(&mut self) -> IoResult<()> {
+        self.out.flush()
     }
 
     fn finish(mut self: Box<Self>) -> IoResult<Losses> {

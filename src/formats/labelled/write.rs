@@ -41,6 +41,12 @@ pub trait LabelledWriter {
     /// If it cannot be written.
     fn write(&mut self, sentence: &GoldSentence) -> Result<()>;
 
+    /// Hands on what is written so far; an article that is not complete is still held back.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn flush(&mut self) -> Result<()>;
+
     /// Writes what was held back, and tells what was lost.
     ///
     /// # Errors
@@ -136,9 +142,9 @@ pub struct WriteOptions {
 /// For [`LabelledFormat::Brat`], which is no stream.
 pub fn labelled_writer<'a>(
     format: LabelledFormat,
-    out: impl Write + 'a,
+    out: impl Write + Send + 'a,
     options: WriteOptions,
-) -> Result<Box<dyn LabelledWriter + 'a>> {
+) -> Result<Box<dyn LabelledWriter + Send + 'a>> {
     let writing = Writing::new(format, options);
     let encode: Encode = match format {
         LabelledFormat::Articles => return Ok(Box::new(articles::Writer::new(out, writing))),
@@ -243,6 +249,10 @@ impl<W: Write> LabelledWriter for Records<W> {
         self.begun = true;
         serde_json::to_writer(&mut self.out, &record)?;
         if self.array { Ok(()) } else { self.out.write_all(b"\n") }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.out.flush()
     }
 
     fn finish(mut self: Box<Self>) -> Result<Losses> {

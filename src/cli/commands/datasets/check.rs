@@ -3,6 +3,7 @@
 use super::splits::SplitArgs;
 use super::told::{at, counted, excerpt, name};
 use crate::cli::labelled::LabelledArgs;
+use crate::cli::logging::say;
 use crate::cli::misuse;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -70,7 +71,7 @@ pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let (sentences, files) =
         (counted(audit.sentences, "sentence", "sentences"), counted(audit.files.len(), "file", "files"));
     let (told, also) = (counted(errors, "error", "errors"), counted(warnings, "warning", "warnings"));
-    anstream::eprintln!("{told} and {also} in {sentences} of {files}");
+    say!("{told} and {also} in {sentences} of {files}");
     let wrong = errors > 0 || strict && warnings > 0;
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

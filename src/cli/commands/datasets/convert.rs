@@ -1,14 +1,15 @@
 //! `undertone datasets convert`: from the format of one tool to that of another.
 
 use super::told::counted;
-use crate::cli::commands::read::{OnError, Unit};
+use crate::cli::batch::{OnError, Unit};
 use crate::cli::labelled::{Form, LabelledArgs, readable};
-use crate::cli::output::PendingFile;
+use crate::cli::logging::{SAID, say};
+use crate::cli::output::{PendingFile, PendingFolder};
 use crate::cli::{described, misuse};
 use anyhow::Context;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use undertone::formats::{
     BratWriter, Contents, FormatError, LabelledFormat, LabelledOptions, LabelledWriter, Loss, Losses,
@@ -58,7 +59,7 @@ pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
         },
         |reason| {
             bad += 1;
-            anstream::eprintln!("warning: passed over {reason}");
+            tracing::warn!("passed over {reason}");
         },
     )?;
     let total = contents.sentences;
@@ -71,7 +72,7 @@ pub(crate) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
     if bad == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    anstream::eprintln!("{} could not be read", counted(bad, "record", "records"));
+    tracing::error!(target: SAID, "{} could not be read", counted(bad, "record", "records"));
     Ok(ExitCode::FAILURE)
 }
 
@@ -120,7 +121,7 @@ impl Reader {
 enum Place {
     Stdout(LabelledFormat),
     File(LabelledFormat, PendingFile),
-    Folder(PathBuf),
+    Folder(PendingFolder),
 }
 
 impl Place {
@@ -130,15 +131,7 @@ impl Place {
             (Form::Brat, None) => {
                 Err(misuse("brat keeps its documents in a folder; name a new one with --output"))
             }
-            (Form::Brat, Some(folder)) => {
-                let is_free =
-                    std::fs::read_dir(&folder).map_or(!folder.exists(), |mut files| files.next().is_none());
-                if is_free {
-                    Ok(Self::Folder(folder))
-                } else {
-                    Err(misuse(format!("{} is there already; name a new folder", folder.display())))
-                }
-            }
+            (Form::Brat, Some(folder)) => Ok(Self::Folder(PendingFolder::create(&folder)?)),
             (to, None) => Ok(Self::Stdout(to.into())),
             (to, Some(path)) => Ok(Self::File(to.into(), PendingFile::create(&path)?)),
         }
@@ -166,20 +159,10 @@ impl Place {
                 Ok(losses)
             }
             Self::Folder(folder) => {
-                let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-                let mut builder = tempfile::Builder::new();
-                builder.prefix(".undertone-");
-                // The permissions of an ordinary new folder, in place of a temporary one's.
-                #[cfg(unix)]
-                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-                let cannot = || format!("cannot write {}", folder.display());
-                let pending = builder.tempdir_in(parent.unwrap_or(Path::new("."))).with_context(cannot)?;
-                let mut writer = Box::new(BratWriter::create(pending.path(), options).with_context(cannot)?);
+                let mut writer = Box::new(BratWriter::create(folder.path(), options).context(cannot)?);
                 fill(writer.as_mut())?;
-                let losses = writer.finish().with_context(cannot)?;
-                // Not every system lets a folder take the place of an empty one.
-                let _ = std::fs::remove_dir(&folder);
-                std::fs::rename(pending.path(), &folder).with_context(cannot)?;
+                let losses = writer.finish().context(cannot)?;
+                folder.keep()?;
                 Ok(losses)
             }
         }
@@ -198,9 +181,9 @@ fn numbers(to: Form, given: &[String], contents: &Contents) -> Option<String> {
 
 /// Tells what was written and what was lost.
 fn tell(sentences: usize, losses: &Losses, numbers: Option<String>) {
-    anstream::eprintln!("{} written", counted(sentences, "sentence", "sentences"));
+    say!("{} written", counted(sentences, "sentence", "sentences"));
     if let Some(numbers) = numbers {
-        anstream::eprintln!("labels by number: {numbers}");
+        say!("labels by number: {numbers}");
     }
     for (loss, &count) in losses {
         let what = match loss {
@@ -213,6 +196,6 @@ fn tell(sentences: usize, losses: &Losses, numbers: Option<String>) {
             Loss::Annotation => "\"none\" and \"not annotated\" cannot be told apart",
             _ => "something is lost",
         };
-        anstream::eprintln!("note: in {}: {what}", counted(count, "sentence", "sentences"));
+        tracing::info!("in {}: {what}", counted(count, "sentence", "sentences"));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::told::{self, columns, counted, is_same, percent, present};
 use crate::cli::labelled::LabelledArgs;
+use crate::cli::logging::say;
 use crate::cli::misuse;
 use crate::cli::output::PendingFile;
 use anyhow::Context;
@@ -106,7 +107,7 @@ pub(crate) fn run(args: SplitCommand) -> anyhow::Result<ExitCode> {
     }
     if division.tied > 0 {
         let all: usize = division.parts.iter().map(|part| part.sentences).sum();
-        anstream::eprintln!(
+        say!(
             "{} on one side with others because of equal or almost equal texts; the largest group has {} ({})",
             counted(division.tied, "article is", "articles are"),
             counted(division.largest, "sentence", "sentences"),

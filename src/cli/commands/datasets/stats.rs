@@ -62,8 +62,8 @@ fn complain(splits: &[Split], counted: &[Stats]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for (split, stats) in splits.iter().zip(counted).filter(|(_, stats)| stats.bad > 0) {
         let bad = self::counted(stats.bad, "sentence or record is", "sentences or records are");
-        anstream::eprintln!(
-            "error: {}: {bad} bad and left out; `undertone datasets check` tells what is wrong",
+        tracing::error!(
+            "{}: {bad} bad and left out; `undertone datasets check` tells what is wrong",
             split.name
         );
         code = ExitCode::FAILURE;

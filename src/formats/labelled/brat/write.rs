@@ -123,6 +123,10 @@ impl LabelledWriter for BratWriter {
         Ok(())
     }
 
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn finish(mut self: Box<Self>) -> Result<Losses> {
         self.document()?;
         Ok(self.writing.losses())
