@@ -1,9 +1,10 @@
 //! The files in which a folder keeps its weights, in the forms that `transformers` writes.
 
 use super::BundleError;
-use super::weights::{finite_tensor, read_safetensors};
+use super::torch::read_torch;
+use super::weights::read_safetensors;
 use crate::digest;
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -152,32 +153,6 @@ fn refuse_unzipped(path: &Path) -> Result<(), BundleError> {
         true => Ok(()),
         false => Err(BundleError::ForeignWeights { path: path.to_owned() }),
     }
-}
-
-/// Reads a zipped `state_dict`, without running anything that is pickled in it.
-fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, String> {
-    let wrong = |e: candle_core::Error| {
-        format!("the weights cannot be read: {}", e.to_string().lines().next().unwrap_or_default())
-    };
-    let file = candle_core::pickle::PthTensors::new(path, None).map_err(wrong)?;
-    let mut tensors = BTreeMap::new();
-    for (name, info) in file.tensor_infos().iter().filter(|(name, _)| !is_buffer(name)) {
-        if info.layout.start_offset() != 0 {
-            // candle 0.11 counts the offset in bytes where torch means elements.
-            return Err(format!(
-                "tensor `{name}` is a part of another's storage, which is not supported; save the model again with `safe_serialization=True`"
-            ));
-        }
-        let tensor = file.get(name).and_then(|tensor| match tensor {
-            Some(tensor) => tensor.to_dtype(DType::F32)?.contiguous(),
-            None => candle_core::bail!("tensor `{name}` is listed and missing"),
-        });
-        tensors.insert(name.clone(), finite_tensor(name, tensor.map_err(wrong)?)?);
-    }
-    if tensors.is_empty() {
-        return Err("it holds no tensors by name: not a `state_dict`".into());
-    }
-    Ok(tensors)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use crate::encoder::EncoderConfig;
 use crate::head::{Activation, Pooling};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `undertone.json`: what a bundle answers and where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -165,11 +165,12 @@ impl Description {
             if labels.is_empty() {
                 return Err(format!("head `{name}` has no labels"));
             }
+            let mut seen = BTreeSet::new();
             for (i, label) in labels.iter().enumerate() {
                 if label.trim().is_empty() {
                     return Err(format!("label {i} of head `{name}` is empty"));
                 }
-                if labels[..i].contains(label) {
+                if !seen.insert(label) {
                     return Err(format!("head `{name}` has the label \"{label}\" twice"));
                 }
             }

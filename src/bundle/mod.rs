@@ -9,7 +9,9 @@ mod description;
 mod export;
 mod names;
 mod network;
+mod pickle;
 mod save;
+mod torch;
 mod weights;
 
 pub use description::{Description, Head, SentenceTask, TokenTask};

@@ -2,6 +2,7 @@
 
 use crate::labels::{Scheme, decode, encode};
 use crate::text::{Entity, Span};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The tag of words outside every entity.
 const OUTSIDE: &str = "O";
@@ -15,8 +16,8 @@ pub(super) struct TagSet {
     /// Per label `O`, or `B-`, `I-`, `E-` or `S-` and a type.
     tags: Vec<String>,
     kinds: Vec<String>,
-    /// Per label those that may stand before it, ascending.
-    before: Vec<Vec<usize>>,
+    /// Per label those of an entity that it may go on, ascending.
+    continued: Vec<Vec<usize>>,
     begins: Vec<bool>,
     closes: Vec<bool>,
 }
@@ -36,7 +37,8 @@ impl TagSet {
         };
         // All tags as one sentence, `B-` before `I-`: an `I-` without its `B-` begins an entity there, as in IOB1.
         let scheme = Scheme::detect([sorted.iter().map(name).collect::<Vec<_>>().as_slice()]);
-        let has = |mark: char, kind: &str| read.contains(&(mark, kind));
+        let there: BTreeSet<&Tag> = read.iter().collect();
+        let has = |mark: char, kind: &str| there.contains(&(mark, kind));
         // A type that lacks the mark that the scheme asks for makes do with those it has.
         let begins = |&(mark, kind): &Tag| match mark {
             'I' | 'E' => scheme == Scheme::Iob1 || !has('B', kind),
@@ -47,18 +49,23 @@ impl TagSet {
             'I' => !has('E', kind),
             _ => true,
         };
-        let continues = |before: &Tag, now: &Tag| {
-            matches!((before.0, now.0), ('B' | 'I', 'I' | 'E')) && before.1 == now.1
+        let mut open: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (label, (mark, kind)) in read.iter().enumerate() {
+            if matches!(mark, 'B' | 'I') {
+                open.entry(kind).or_default().push(label);
+            }
+        }
+        let continued = |&(mark, kind): &Tag| match mark {
+            'I' | 'E' => open.get(kind).cloned().unwrap_or_default(),
+            _ => Vec::new(),
         };
-        let legal = |before: &Tag, now: &Tag| continues(before, now) || closes(before) && begins(now);
-        let predecessors = |now: &Tag| (0..read.len()).filter(|&before| legal(&read[before], now)).collect();
         let mut kinds: Vec<String> =
             sorted.iter().filter(|(mark, _)| *mark != 'O').map(|(_, kind)| (*kind).to_owned()).collect();
         kinds.dedup();
         Self {
             tags: read.iter().map(name).collect(),
             kinds,
-            before: read.iter().map(predecessors).collect(),
+            continued: read.iter().map(continued).collect(),
             begins: read.iter().map(begins).collect(),
             closes: read.iter().map(closes).collect(),
         }
@@ -80,12 +87,15 @@ impl TagSet {
         for (step, (_, probabilities)) in seen.iter().enumerate() {
             let mut next = Vec::with_capacity(self.tags.len());
             let mut from = Vec::with_capacity(self.tags.len());
+            let closed = likeliest((0..scores.len()).filter(|&tag| self.closes[tag]), &scores);
             for tag in 0..self.tags.len() {
                 let (origin, score) = if step == 0 {
                     (0, if self.begins[tag] { 0.0 } else { f64::NEG_INFINITY })
                 } else {
-                    let before = self.before[tag].iter().map(|&before| (before, scores[before]));
-                    let best = before.reduce(|best, other| if other.1 > best.1 { other } else { best });
+                    let continued = likeliest(self.continued[tag].iter().copied(), &scores);
+                    let before = continued.into_iter().chain(closed.filter(|_| self.begins[tag]));
+                    // Of equals the first, as if all had been gone through in order.
+                    let best = before.reduce(|a, b| if (b.1, a.0) > (a.1, b.0) { b } else { a });
                     best.unwrap_or((0, f64::NEG_INFINITY))
                 };
                 next.push(score + log(probabilities[tag]));
@@ -95,8 +105,7 @@ impl TagSet {
             back.push(from);
         }
         let mut best = vec![None; words.len()];
-        let last = (0..scores.len()).filter(|&tag| self.closes[tag]);
-        if let Some(mut tag) = last.reduce(|best, tag| if scores[tag] > scores[best] { tag } else { best }) {
+        if let Some((mut tag, _)) = likeliest((0..scores.len()).filter(|&tag| self.closes[tag]), &scores) {
             for (step, (word, _)) in seen.iter().enumerate().rev() {
                 best[*word] = Some(tag);
                 tag = back[step][tag];
@@ -137,6 +146,11 @@ impl TagSet {
     }
 }
 
+/// The first tag with the highest score.
+fn likeliest(tags: impl Iterator<Item = usize>, scores: &[f64]) -> Option<(usize, f64)> {
+    tags.map(|tag| (tag, scores[tag])).reduce(|best, other| if other.1 > best.1 { other } else { best })
+}
+
 /// What every label stands for. Where no label has a `B` or `I`, all but `O` are types, each as if behind an `I-`; else
 /// a label without a mark stands for its type if another names that type, and for nothing (`[CLS]`, `X`) if not.
 fn meanings(labels: &[String]) -> Vec<Tag<'_>> {
@@ -151,13 +165,13 @@ fn meanings(labels: &[String]) -> Vec<Tag<'_>> {
     let style = styles.into_iter().reduce(|best, style| if fit(&style) > fit(&best) { style } else { best });
     let read: Vec<Option<Tag>> = labels.iter().map(|label| style.and_then(|style| style(label))).collect();
     let has_marks = read.iter().flatten().any(|(mark, _)| matches!(mark, 'B' | 'I'));
-    let names_type = |label: &str| read.iter().flatten().any(|(_, kind)| *kind == label);
+    let types: BTreeSet<&str> = read.iter().flatten().map(|(_, kind)| *kind).collect();
     let pairs = labels.iter().zip(&read);
     pairs
         .map(|(label, tag)| match tag {
             _ if label == OUTSIDE => ('O', ""),
             Some(tag) if has_marks => *tag,
-            _ if !has_marks || names_type(label) => ('I', label.as_str()),
+            _ if !has_marks || types.contains(label.as_str()) => ('I', label.as_str()),
             _ => ('O', ""),
         })
         .collect()
@@ -276,6 +290,18 @@ mod tests {
         assert_eq!(iob2(&["O", "B-PER", "I-PER", "[CLS]", "X"], "[CLS] B-PER X B-PER"), "O B-PER O B-PER");
     }
 
+    #[test]
+    fn a_hundred_thousand_tags_are_no_burden() {
+        let names: Vec<String> = (0..50_000).flat_map(|i| [format!("B-{i}"), format!("I-{i}")]).collect();
+        let set = TagSet::new(&names);
+        let certain = |at: usize| {
+            let mut probabilities = vec![0.0; names.len()];
+            probabilities[at] = 1.0;
+            Some(probabilities)
+        };
+        assert_eq!(set.best(&[certain(14), certain(15), certain(8)]), [Some(14), Some(15), Some(8)]);
+    }
+
     proptest! {
         #[test]
         fn any_probabilities_give_a_legal_sequence_and_ordered_entities(
@@ -292,7 +318,10 @@ mod tests {
             for (tag, word) in best.iter().zip(&words) {
                 prop_assert_eq!(tag.is_some(), word.is_some());
                 if let Some(tag) = *tag {
-                    prop_assert!(before.map_or(set.begins[tag], |before| set.before[tag].contains(&before)));
+                    let follows = |before: usize| {
+                        set.continued[tag].contains(&before) || set.closes[before] && set.begins[tag]
+                    };
+                    prop_assert!(before.map_or(set.begins[tag], follows));
                     before = Some(tag);
                 }
             }

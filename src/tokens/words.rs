@@ -94,7 +94,7 @@ fn keeps_stop(word: &str) -> bool {
     ];
     let Some(body) = word.strip_suffix('.') else { return false };
     let initials =
-        body.split('.').all(|part| part.chars().count() == 1 && part.chars().all(char::is_alphabetic));
+        body.rsplit('.').all(|part| part.chars().count() == 1 && part.chars().all(char::is_alphabetic));
     initials || TITLES.contains(&word)
 }
 

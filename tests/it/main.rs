@@ -9,6 +9,7 @@ mod default_model;
 mod evaluate;
 mod families;
 mod golden;
+mod hostile;
 mod hub;
 mod metrics;
 mod operations;

@@ -1,4 +1,4 @@
-use super::{Fields, Refused, RelativeAttention};
+use super::{Fields, LARGEST, Refused, RelativeAttention};
 use serde::Deserialize;
 
 /// Settings of disentangled attention.
@@ -98,6 +98,18 @@ impl DebertaFields {
                 "attention_head_size",
                 self.attention_head_size.unwrap_or_default().to_string(),
                 "`hidden_size` divided by `num_attention_heads`",
+            ),
+            (
+                self.position_buckets <= LARGEST as i64,
+                "position_buckets",
+                self.position_buckets.to_string(),
+                "a number below 2^31",
+            ),
+            (
+                self.max_relative_positions <= LARGEST as i64,
+                "max_relative_positions",
+                self.max_relative_positions.to_string(),
+                "a number below 2^31",
             ),
             (
                 fields.embedding_size.is_none_or(|size| size == fields.hidden_size),

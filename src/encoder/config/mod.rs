@@ -171,6 +171,11 @@ const SYNONYMS: [(&str, &str); 9] = [
     ("classifier_dropout_prob", "classifier_dropout"),
 ];
 
+/// Sizes beyond this, and more layers than these, are a mistake: sums of such sizes would overflow, and a model whose layers
+/// share weights could be asked for any number of them.
+const LARGEST: usize = i32::MAX as usize;
+const MOST_LAYERS: usize = 1000;
+
 /// `config.json` as it stands. A field that a family does not write is `None`.
 #[derive(Deserialize)]
 struct Fields {
@@ -249,6 +254,25 @@ impl EncoderConfig {
             Family::Albert => (fields.num_hidden_groups.unwrap_or(1), fields.inner_group_num.unwrap_or(1)),
             _ => (fields.num_hidden_layers, 1),
         };
+        let deberta = family == Family::DebertaV2;
+        if !(1..=MOST_LAYERS).contains(&fields.num_hidden_layers) {
+            let supported = "a number above 0 and at most 1000";
+            return refuse("num_hidden_layers", &fields.num_hidden_layers, supported);
+        }
+        for (field, size) in [
+            ("vocab_size", fields.vocab_size),
+            ("hidden_size", fields.hidden_size),
+            ("embedding_size", embedding_size),
+            ("num_hidden_groups", groups),
+            ("num_attention_heads", fields.num_attention_heads),
+            ("intermediate_size", fields.intermediate_size),
+            ("max_position_embeddings", fields.max_position_embeddings),
+            ("type_vocab_size", if deberta { 1 } else { fields.type_vocab_size.unwrap_or(2) }),
+        ] {
+            if !(1..=LARGEST).contains(&size) {
+                return refuse(field, &size, "a number above 0 and below 2^31");
+            }
+        }
         let buckets = fields.relative_attention_num_buckets.unwrap_or(32);
         let relative = match family {
             Family::MpNet => RelativeAttention::Bias { buckets },
@@ -258,7 +282,6 @@ impl EncoderConfig {
             },
             _ => RelativeAttention::None,
         };
-        let deberta = family == Family::DebertaV2;
         let modern = match family {
             Family::ModernBert => match fields.modern.settings(fields.num_hidden_layers) {
                 Ok(settings) => Some(settings),
@@ -271,21 +294,6 @@ impl EncoderConfig {
             Family::DebertaV2 => fields.type_vocab_size.unwrap_or(0),
             _ => fields.type_vocab_size.unwrap_or(2),
         };
-        for (field, size) in [
-            ("vocab_size", fields.vocab_size),
-            ("hidden_size", fields.hidden_size),
-            ("embedding_size", embedding_size),
-            ("num_hidden_layers", fields.num_hidden_layers),
-            ("num_hidden_groups", groups),
-            ("num_attention_heads", fields.num_attention_heads),
-            ("intermediate_size", fields.intermediate_size),
-            ("max_position_embeddings", fields.max_position_embeddings),
-            ("type_vocab_size", if deberta { 1 } else { fields.type_vocab_size.unwrap_or(2) }),
-        ] {
-            if size == 0 {
-                return refuse(field, &size, "a number above 0");
-            }
-        }
         if inner != 1 {
             return refuse("inner_group_num", &inner, "1");
         }
@@ -445,6 +453,12 @@ mod tests {
             (r#""num_attention_heads":2"#, r#""num_attention_heads":3"#),
             (r#""intermediate_size":16"#, r#""intermediate_size":0"#),
             (r#""max_position_embeddings":12"#, r#""max_position_embeddings":0"#),
+            (r#""num_hidden_layers":1"#, r#""num_hidden_layers":1001"#),
+            (
+                r#""num_hidden_layers":1"#,
+                r#""num_hidden_layers":18446744073709551615,"model_type":"modernbert""#,
+            ),
+            (r#""intermediate_size":16"#, r#""intermediate_size":9223372036854775808"#),
         ] {
             let json = format!("{}}}", TINY.replace(sound, broken));
             let error = EncoderConfig::parse(json.as_bytes()).unwrap_err().to_string();

@@ -1,5 +1,5 @@
 use super::bounded::{Line, Lines, size, too_long};
-use super::{About, BadRecord, Document, Documents, Source};
+use super::{About, BadRecord, Document, Documents, Source, listed};
 use csv_core::ReadRecordResult;
 use serde_json::{Map, Value};
 use std::io;
@@ -188,7 +188,7 @@ fn header(rows: &mut Rows, about: &About) -> Result<Vec<String>, String> {
     }
     Err(format!(
         "no column `{field}` among {}; name the column that holds the text with --text-field",
-        names.join(", ")
+        listed(names.iter())
     ))
 }
 

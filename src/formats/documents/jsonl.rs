@@ -1,5 +1,5 @@
 use super::bounded::{Lines, too_long};
-use super::{About, BadRecord, Document, Documents, Source};
+use super::{About, BadRecord, Document, Documents, Source, listed};
 use serde_json::{Map, Value};
 
 /// One JSON object a line; blank lines are passed over.
@@ -49,10 +49,9 @@ fn document(bytes: &[u8], line: usize, about: &About) -> Result<Document, String
         Some(Value::String(text)) => text,
         Some(_) => return Err(format!("field `{field}` is not a string")),
         None => {
-            let names: Vec<&str> = fields.keys().map(String::as_str).collect();
             return Err(format!(
                 "no field `{field}` among {}; name the field that holds the text with --text-field",
-                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+                listed(fields.keys())
             ));
         }
     };

@@ -270,6 +270,20 @@ impl BadRecord {
     }
 }
 
+/// Names that a message tells, of however many.
+const NAMES: usize = 20;
+
+/// The names of fields or columns, for a message.
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    let others = names.len().saturating_sub(NAMES);
+    let told: Vec<&str> = names.take(NAMES).map(String::as_str).collect();
+    match (told.is_empty(), others) {
+        (true, _) => "none".into(),
+        (_, 0) => told.join(", "),
+        (_, others) => format!("{} and {others} others", told.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod testing {
     use super::*;

@@ -7,6 +7,7 @@ use crate::formats::FormatError;
 use crate::labels::GoldSentence;
 use csv::{ByteRecord, QuoteStyle, ReaderBuilder, StringRecord, WriterBuilder};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Result as IoResult, Write};
 use std::path::Path;
@@ -134,8 +135,8 @@ impl Header {
     fn new(path: &Path, row: &StringRecord, options: &LabelledOptions) -> Result<Self, FormatError> {
         let names: Vec<String> = row.iter().map(str::to_owned).collect();
         let fail = |reason| FormatError::Line { path: path.to_owned(), line: 1, reason };
-        let repeated = |&(i, name): &(usize, &String)| !name.is_empty() && names[..i].contains(name);
-        if let Some((_, name)) = names.iter().enumerate().find(repeated) {
+        let mut seen = BTreeSet::new();
+        if let Some(name) = names.iter().find(|name| !name.is_empty() && !seen.insert(*name)) {
             return Err(fail(format!("two columns are called `{name}`")));
         }
         let find = |asked: &Option<String>, known: &[&str], flag: &str| {
