@@ -148,7 +148,8 @@ pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOp
     }
     let start = input.fill(SAMPLE);
     let told = options.encoding.or_else(|| TextEncoding::of_mark(start));
-    let format = known.unwrap_or_else(|| match told {
+    let seen = told.or_else(|| TextEncoding::of_zeros(start));
+    let format = known.unwrap_or_else(|| match seen {
         Some(encoding) => InputFormat::of_content(encoding.glance(start).as_bytes()),
         None => InputFormat::of_content(start),
     });
@@ -267,6 +268,20 @@ impl BadRecord {
 
     fn at(input: &str, line: usize, reason: impl Into<String>, record: impl Into<Vec<u8>>) -> Self {
         Self { input: input.to_owned(), line: Some(line), reason: reason.into(), record: record.into() }
+    }
+}
+
+/// Names that a message tells, of however many.
+const NAMES: usize = 20;
+
+/// The names of fields or columns, for a message.
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    let others = names.len().saturating_sub(NAMES);
+    let told: Vec<&str> = names.take(NAMES).map(String::as_str).collect();
+    match (told.is_empty(), others) {
+        (true, _) => "none".into(),
+        (_, 0) => told.join(", "),
+        (_, others) => format!("{} and {others} others", told.join(", ")),
     }
 }
 
