@@ -2,6 +2,7 @@
 
 mod documents;
 mod labelled;
+mod quotes;
 
 pub use documents::{
     BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, TextEncoding,

@@ -148,7 +148,8 @@ pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOp
     }
     let start = input.fill(SAMPLE);
     let told = options.encoding.or_else(|| TextEncoding::of_mark(start));
-    let format = known.unwrap_or_else(|| match told {
+    let seen = told.or_else(|| TextEncoding::of_zeros(start));
+    let format = known.unwrap_or_else(|| match seen {
         Some(encoding) => InputFormat::of_content(encoding.glance(start).as_bytes()),
         None => InputFormat::of_content(start),
     });
