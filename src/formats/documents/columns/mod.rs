@@ -35,7 +35,7 @@ pub(super) fn read(
     if let Err(error) = reader.by_ref().take(InputFormat::MAGIC as u64).read_to_end(&mut start) {
         return failed(BadRecord::whole(&name, error.to_string()));
     }
-    let found = InputFormat::of_magic(&start);
+    let found = InputFormat::of_magic(&start).unwrap_or(format);
     let mut reader = Cursor::new(start).chain(reader);
     let copy = || {
         let mut file = tempfile::tempfile()?;
@@ -43,7 +43,7 @@ pub(super) fn read(
         Ok::<File, std::io::Error>(file)
     };
     match (format, found) {
-        (InputFormat::Parquet, _) | (_, Some(InputFormat::Arrow)) => {}
+        (InputFormat::Parquet, _) | (_, InputFormat::Arrow) => {}
         _ => return arrow::read(Box::new(reader), name, options),
     }
     match { copy }() {
