@@ -122,7 +122,7 @@ def inputs(folder: Path) -> None:
         same(path, f"Parquet by pandas, {compression}")
         path = folder / f"duckdb-{compression}.parquet"
         codec = {"none": "uncompressed", "lz4": "lz4_raw"}.get(compression, compression)
-        duckdb.sql(f"COPY (FROM table) TO '{path}' (FORMAT parquet, COMPRESSION {codec})")
+        duckdb.from_arrow(table).to_parquet(str(path), compression=codec)
         same(path, f"Parquet by DuckDB, {compression}")
     for version, page in [("1.0", "1.0"), ("2.6", "2.0")]:
         path = folder / f"pyarrow-{version}.parquet"
@@ -211,7 +211,7 @@ def outputs(folder: Path) -> None:
         table = reader.read_all()
     same(table.to_pylist(), "Arrow stream, read by pyarrow")
     same(polars.read_ipc_stream(stream).to_dicts(), "Arrow stream, read by Polars")
-    found = duckdb.sql("FROM table")
+    found = duckdb.from_arrow(table)
     same([dict(zip(found.columns, row)) for row in found.fetchall()], "Arrow stream, read by DuckDB through pyarrow")
 
     label = next(iter(told[0]["scores"]))

@@ -48,8 +48,13 @@ fn open(
         }
         start = eight()?;
     }
+    let bare = in_file && !start.starts_with(&message::CONTINUATION);
+    let bare = if bare { message::bare_schema(&mut reader, &mut start)? } else { None };
     reader = Box::new(Cursor::new(start).chain(reader));
-    let schema = schema(&mut reader)?;
+    let schema = match bare {
+        Some(message) => schema(&message)?,
+        None => schema(&first(&mut reader)?)?,
+    };
     let columns = Columns::new(&schema, name.to_owned(), options)?;
     let projection = columns.projection().to_vec();
     let needed = schema.project(&projection).map_err(|error| error.to_string())?;
@@ -57,14 +62,19 @@ fn open(
     Ok((columns, Batches { reader, name: name.to_owned(), decoder, in_file, before: 0, over: false }))
 }
 
+const NO_SCHEMA: &str = "neither an Arrow stream nor an Arrow file: it does not begin with a schema";
+
+/// The first message.
+fn first(reader: &mut impl Read) -> Result<Message, String> {
+    match message::next(reader).map_err(|reason| format!("{NO_SCHEMA}: {reason}"))? {
+        Next::Message(message) => Ok(message),
+        Next::End | Next::Nothing => Err(NO_SCHEMA.to_owned()),
+    }
+}
+
 /// What the first message says of the columns.
-fn schema(reader: &mut impl Read) -> Result<Schema, String> {
-    let none = || "neither an Arrow stream nor an Arrow file: it does not begin with a schema".to_owned();
-    let Next::Message(message) = message::next(reader).map_err(|reason| format!("{}: {reason}", none()))?
-    else {
-        return Err(none());
-    };
-    let schema = message.head().header_as_schema().ok_or_else(none)?;
+fn schema(message: &Message) -> Result<Schema, String> {
+    let schema = message.head().header_as_schema().ok_or(NO_SCHEMA)?;
     if !schema.endianness().equals_to_target_endianness() {
         return Err("its numbers are big-endian".to_owned());
     }
