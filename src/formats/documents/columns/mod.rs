@@ -14,7 +14,6 @@ use super::{BadRecord, Document, DocumentOptions, Documents, InputFormat};
 use arrow_array::RecordBatch;
 use std::fs::File;
 use std::io::{BufRead, Seek};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Rows that are turned into documents at a time.
 const ROWS: usize = 1024;
@@ -84,14 +83,7 @@ fn failed(bad: BadRecord) -> Documents {
 /// differences, levels of more values than there are, a dictionary that is missing; in `arrow_ipc` types that there are not,
 /// and batches with fewer buffers than their columns call for.
 fn guarded<T, E: std::fmt::Display>(read: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(panic) => {
-            let said = panic.downcast_ref::<String>().map(String::as_str);
-            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(format!("it is not what its format calls for ({})", said.unwrap_or("no reason is given")))
-        }
-    }
+    crate::guarded::guarded(read)?.map_err(|error| error.to_string())
 }
 
 /// "rows 1 to 7", "row 7".
