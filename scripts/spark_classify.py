@@ -12,7 +12,7 @@ long as the task and works with as many threads as the task has cores (spark.tas
 with the end of what it said, and Spark tries a task spark.task.maxFailures times. After `-- --on-error skip`, records that
 cannot be read are left out, and the exit code is 1 once all else is written, as it is of `undertone`.
 
-Needs Spark 3.5 or 4, with pyarrow and pandas wherever there is Python. docs/scaling.md tells more.
+Needs Spark 3.5 or 4, with pyarrow and pandas for its Python. docs/scaling.md tells more.
 """
 
 import argparse
@@ -94,6 +94,7 @@ def through(command: list[str], batches: Iterator[pa.RecordBatch], skipped: Call
                 yield from pa.ipc.open_stream(pa.PythonFile(output, mode="r"))
             except (pa.ArrowInvalid, OSError) as error:
                 complaint = error
+            process.stdout.close()  # Whatever it still has to say, it does not wait for us to read it.
             code = process.wait()
             stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - SAID))
             said = stderr.read().decode(errors="replace").strip()
@@ -110,7 +111,6 @@ def through(command: list[str], batches: Iterator[pa.RecordBatch], skipped: Call
         finally:
             process.kill()
             process.wait()
-            process.stdout.close()
 
 
 def program(name: str) -> str:
@@ -151,8 +151,9 @@ def texts(spark: SparkSession, args: argparse.Namespace) -> DataFrame:
         if column not in table.columns:
             raise Misuse(f"{args.input} has no column `{column}`; it has {', '.join(table.columns)}")
     name, text = F.col(f"`{args.id_column}`"), F.col(f"`{args.text_column}`")
-    unnamed = F.raise_error(F.lit(f"a row of {args.input} has no `{args.id_column}`, so its sentences could not be found again"))
-    rows = table.select(F.coalesce(name.cast("string"), unnamed.cast("string")).alias("id"), text.cast("string").alias("text"))
+    unnamed = F.raise_error(F.lit(f"a row of {args.input} has no `{args.id_column}`: nobody could find its sentences again"))
+    named = F.coalesce(name.cast("string"), unnamed.cast("string"))
+    rows = table.select(named.alias("id"), text.cast("string").alias("text"))
     return rows.repartition(args.partitions) if args.partitions else rows
 
 
@@ -201,22 +202,32 @@ def run(spark: SparkSession, args: argparse.Namespace, options: list[str], scrat
     return 1 if skips.value else 0
 
 
+def pair(typed: str) -> tuple[str, str]:
+    key, equals, value = typed.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"`{typed}` is not KEY=VALUE")
+    return key, value
+
+
 def main() -> int:
     typed = sys.argv[1:]
     end = typed.index("--") if "--" in typed else len(typed)
     head, _, rest = __doc__.partition("\n\n")
     parser = argparse.ArgumentParser(description=head, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("input", metavar="INPUT", help="table to read")
-    parser.add_argument("output", metavar="OUTPUT", help="folder to write")
-    parser.add_argument("--binary", default="undertone", help="the program: a file, which is shipped, or a name on every executor's path [%(default)s]")
-    parser.add_argument("--model", type=Path, help="folder of a model, which is shipped [the one inside the program]")
-    parser.add_argument("--command", choices=["classify", "ner", "analyze"], default="classify", help="[%(default)s]")
-    parser.add_argument("--id-column", default="id", metavar="NAME", help="names of the texts, each its own [%(default)s]")
-    parser.add_argument("--text-column", default="text", metavar="NAME", help="[%(default)s]")
-    parser.add_argument("--input-format", default="parquet", metavar="FORMAT", help="parquet, json, csv, orc, … [%(default)s]")
-    parser.add_argument("--output-format", default="parquet", metavar="FORMAT", help="[%(default)s]")
-    parser.add_argument("--read-option", action="append", default=[], type=lambda pair: pair.split("=", 1), metavar="KEY=VALUE", help="option of Spark's reader, as header=true for csv")
-    parser.add_argument("--partitions", type=int, metavar="N", help="deal the texts out to N tasks [as Spark reads them]")
+    add = parser.add_argument
+    add("input", metavar="INPUT", help="table to read")
+    add("output", metavar="OUTPUT", help="folder to write")
+    shipped = "the program: a file, which is shipped, or a name on every executor's path [%(default)s]"
+    add("--binary", default="undertone", help=shipped)
+    add("--model", type=Path, help="folder of a model, which is shipped [the one inside the program]")
+    add("--command", choices=["classify", "ner", "analyze"], default="classify", help="[%(default)s]")
+    add("--id-column", default="id", metavar="NAME", help="names of the texts, each its own [%(default)s]")
+    add("--text-column", default="text", metavar="NAME", help="[%(default)s]")
+    add("--input-format", default="parquet", metavar="FORMAT", help="as Spark names it: json, csv, orc, … [%(default)s]")
+    add("--output-format", default="parquet", metavar="FORMAT", help="[%(default)s]")
+    option = "option of Spark's reader, as header=true for csv; may be repeated"
+    add("--read-option", action="append", default=[], type=pair, metavar="KEY=VALUE", help=option)
+    add("--partitions", type=int, metavar="N", help="deal the texts out to N tasks [as Spark reads them]")
     args = parser.parse_args(typed[:end])
     spark = SparkSession.builder.appName("undertone").getOrCreate()
     try:

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use undertone::formats::{
-    DocumentOptions, Documents, InputFormat, TextEncoding, read_documents, read_parquet,
+    DocumentOptions, Documents, InputFormat, TextEncoding, read_columns, read_documents,
 };
 use walkdir::WalkDir;
 
@@ -210,21 +210,26 @@ impl Inputs {
         } else {
             Box::new(BufReader::new(self.counted(File::open(path).with_context(|| name.clone())?)))
         };
-        if path.is_file() && self.is_parquet(&name, reader.fill_buf().with_context(|| name.clone())?) {
+        let start = reader.fill_buf().with_context(|| name.clone())?;
+        if self.is_read_from_its_end(&name, start) && path.is_file() {
             let (file, bytes) = (File::open(path).with_context(|| name.clone())?, self.bytes_read());
             let read = move |more| {
                 bytes.fetch_add(more, Ordering::Relaxed);
             };
-            return Ok(read_parquet(file, &name, &self.options, read));
+            return Ok(read_columns(file, &name, &self.options, read));
         }
         Ok(read_documents(reader, &name, &self.options))
     }
 
-    /// True for a Parquet file that can be read from its end, where that says where its rows are.
-    fn is_parquet(&self, name: &str, start: &[u8]) -> bool {
+    /// True for a file of columns, whose end says where its rows are.
+    fn is_read_from_its_end(&self, name: &str, start: &[u8]) -> bool {
+        use InputFormat::{Arrow, ArrowStream, Parquet};
         let told = self.options.format.or_else(|| InputFormat::of_name(name));
-        told.is_none_or(|told| told == InputFormat::Parquet)
-            && InputFormat::of_magic(start) == Some(InputFormat::Parquet)
+        match InputFormat::of_magic(start) {
+            Some(Parquet) => matches!(told, None | Some(Parquet)),
+            Some(Arrow) => matches!(told, None | Some(Arrow | ArrowStream)),
+            _ => false,
+        }
     }
 
     fn counted<R: Read>(&self, reader: R) -> Counted<R> {

@@ -5,7 +5,7 @@ mod labelled;
 
 pub use documents::{
     BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, TextEncoding,
-    UnknownEncoding, read_documents, read_parquet,
+    UnknownEncoding, read_columns, read_documents,
 };
 pub(crate) use labelled::brat_documents;
 pub use labelled::{

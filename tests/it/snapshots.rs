@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use std::fs;
 use std::path::Path;
 
-/// A run as it is written down: numbers with many decimals, which differ between processors in the last, have two.
+/// A run as it is written down: numbers with many decimals, which differ between processors in the last, have one.
 fn written_down(command: &mut Command) -> String {
     let output = command.output().expect("the program runs");
     let text = |bytes: Vec<u8>| rounded(&String::from_utf8(bytes).expect("the output is text"));
@@ -15,14 +15,14 @@ fn written_down(command: &mut Command) -> String {
     format!("exit: {code}\n--- stdout\n{}--- stderr\n{}", text(output.stdout), text(output.stderr))
 }
 
-/// The same text with its decimal fractions rounded to two decimals.
+/// The same text with its longer decimal fractions rounded to one decimal, to which none of those here is about to go up or down.
 fn rounded(text: &str) -> String {
     let mut out = String::new();
     for part in text.split_inclusive(|c: char| !(c.is_ascii_digit() || c == '.')) {
         let number = part.trim_end_matches(|c: char| !c.is_ascii_digit());
         let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
         match number.parse::<f64>() {
-            Ok(value) if decimals > 2 => out += &format!("{value:.2}{}", &part[number.len()..]),
+            Ok(value) if decimals > 2 => out += &format!("{value:.1}{}", &part[number.len()..]),
             _ => out += part,
         }
     }

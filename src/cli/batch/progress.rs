@@ -81,7 +81,9 @@ impl Progress {
             let left = self.bytes.map(|bytes| bytes.saturating_sub(read) as f64);
             let pace = read.saturating_sub(self.passed_over) as f64 / seconds;
             let seconds_left = left.filter(|_| pace > 0.0).map(|left| (left / pace).round() as u64);
+            // Of a target of its own, so that it is told only when more is asked for.
             tracing::info!(
+                target: "undertone::progress",
                 sentences = self.sentences,
                 sentences_per_second,
                 tokens_per_second,

@@ -239,17 +239,17 @@ impl About {
     }
 }
 
-/// Reads the documents of a Parquet file where it stands: its end says where its rows are, and [`read_documents`] would
-/// copy it. `progress` is told, bit by bit, how many bytes of the file the rows that were read make up.
+/// Reads the documents of a Parquet or Arrow file where it stands: its end says where its rows are, and [`read_documents`]
+/// would copy it. `progress` is told, bit by bit, how many bytes of the file the rows that were read make up.
 #[cfg_attr(not(feature = "columns"), expect(unused_variables))]
-pub fn read_parquet(
+pub fn read_columns(
     file: std::fs::File,
     name: &str,
     options: &DocumentOptions,
     progress: impl FnMut(u64) + 'static,
 ) -> Documents {
     #[cfg(feature = "columns")]
-    return columns::read_parquet(file, name.to_owned(), options.clone(), progress);
+    return columns::read_file(file, name.to_owned(), options.clone(), progress);
     #[cfg(not(feature = "columns"))]
     without_columns(name)
 }

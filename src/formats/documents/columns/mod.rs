@@ -1,6 +1,7 @@
 //! Rows of columns: Parquet files, Arrow files and streams.
 
 mod arrow;
+mod blocks;
 mod message;
 mod pages;
 mod parquet;
@@ -13,7 +14,7 @@ use self::rows::Columns;
 use super::{BadRecord, Document, DocumentOptions, Documents, InputFormat};
 use arrow_array::RecordBatch;
 use std::fs::File;
-use std::io::{BufRead, Seek};
+use std::io::{BufRead, Cursor, Read, Seek};
 
 /// Rows that are turned into documents at a time.
 const ROWS: usize = 1024;
@@ -21,29 +22,35 @@ const ROWS: usize = 1024;
 /// Rows that stand together, with the number of the first, from 1; or why rows cannot be read.
 type Stretch = Result<(usize, RecordBatch), BadRecord>;
 
-/// Rows of an input that is read from its beginning to its end. A Parquet file is read from its end: it is copied to a
-/// temporary file first, however large it is.
+/// Rows of an input that is read from its beginning to its end. Parquet and Arrow files are read from their end: such an
+/// input is copied to a temporary file first, however large it is.
 pub(super) fn read(
     mut reader: Box<dyn BufRead>,
     format: InputFormat,
     name: String,
     options: DocumentOptions,
 ) -> Documents {
-    if format != InputFormat::Parquet {
-        return arrow::read(reader, name, options);
+    let mut start = Vec::new();
+    if let Err(error) = reader.by_ref().take(InputFormat::MAGIC as u64).read_to_end(&mut start) {
+        return failed(BadRecord::whole(&name, error.to_string()));
     }
+    let found = InputFormat::of_magic(&start);
+    let mut reader = Cursor::new(start).chain(reader);
     let copy = || {
         let mut file = tempfile::tempfile()?;
         std::io::copy(&mut reader, &mut file)?;
-        file.rewind()?;
         Ok::<File, std::io::Error>(file)
     };
+    match (format, found) {
+        (InputFormat::Parquet, _) | (_, Some(InputFormat::Arrow)) => {}
+        _ => return arrow::read(Box::new(reader), name, options),
+    }
     match { copy }() {
-        Ok(file) => read_parquet(file, name, options, |_| {}),
+        Ok(file) => read_file(file, name, options, |_| {}),
         Err(error) => failed(BadRecord::whole(
             &name,
             format!(
-                "cannot be copied to {}, as a Parquet file that does not come from disk must be: {error}; \
+                "cannot be copied to {}, as a file of columns that does not come from disk must be: {error}; \
                  `TMPDIR` names another folder",
                 std::env::temp_dir().display()
             ),
@@ -51,13 +58,21 @@ pub(super) fn read(
     }
 }
 
-/// Rows of a Parquet file; `progress` is told of the bytes that the rows read are of the file.
-pub(super) fn read_parquet(
-    file: File,
+/// Rows of a Parquet file or an Arrow file; `progress` is told of the bytes that the rows read are of the file.
+pub(super) fn read_file(
+    mut file: File,
     name: String,
     options: DocumentOptions,
     progress: impl FnMut(u64) + 'static,
 ) -> Documents {
+    let mut start = Vec::new();
+    let looked = file.rewind().and_then(|()| (&file).take(InputFormat::MAGIC as u64).read_to_end(&mut start));
+    if let Err(error) = looked {
+        return failed(BadRecord::whole(&name, error.to_string()));
+    }
+    if InputFormat::of_magic(&start) == Some(InputFormat::Arrow) {
+        return arrow::read_file(file, name, options, Box::new(progress));
+    }
     match parquet::Groups::open(file, name.clone(), options, progress) {
         Ok((columns, groups)) => documents(columns, groups),
         Err(reason) => failed(BadRecord::whole(&name, reason)),

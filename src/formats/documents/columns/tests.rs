@@ -273,6 +273,17 @@ fn a_broken_batch_costs_its_rows_and_a_cut_those_behind_it() {
 }
 
 #[test]
+fn the_end_of_a_file_is_believed_where_its_beginning_is_no_stream() {
+    // As Polars writes it: the schema at the beginning is not told to be a message.
+    let mut content = written(InputFormat::Arrow, &[numbered(0, 10), numbered(10, 20)]);
+    let schema = content.windows(4).position(|bytes| bytes == [0xff; 4]).unwrap();
+    content[schema..schema + 8].fill(0);
+    let documents = read(content, &options(InputFormat::Arrow));
+    assert_eq!(documents.len(), 20);
+    assert!(documents.iter().all(Result::is_ok));
+}
+
+#[test]
 fn an_empty_table_has_no_documents_and_an_empty_file_is_none() {
     for format in FORMATS {
         assert!(read(written(format, &[numbered(0, 0)]), &options(format)).is_empty());
