@@ -3,6 +3,7 @@
 mod chunks;
 mod folder;
 mod interrupt;
+mod lines;
 mod manifest;
 mod pipeline;
 mod progress;
