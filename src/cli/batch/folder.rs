@@ -48,6 +48,13 @@ impl RunFolder {
         output.to_string_lossy().ends_with(std::path::is_separator) || output.is_dir()
     }
 
+    /// Whether a file of this name in a folder is one of the run's own.
+    pub(super) fn owns(name: &str) -> bool {
+        name.starts_with(PART)
+            || name.starts_with(TEMPORARY)
+            || [MANIFEST, PARTS, INPUTS, LOCK].contains(&name)
+    }
+
     /// Takes hold of a folder, which is made if need be.
     ///
     /// # Errors
