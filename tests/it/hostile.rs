@@ -294,7 +294,7 @@ fn a_hundred_thousand_columns_are_read_and_not_all_told() {
     assert_eq!(found[0]["fields"].as_object().unwrap().len(), 100_000);
     let run = goes_on("in.csv", content("body"));
     let (line, reason) = run.lines()[0];
-    assert_eq!((line, run.records.len()), (Some(1), 0));
+    assert_eq!((line, run.records.len()), (None, 0));
     assert!(reason.contains("c19 and 99981 others") && reason.len() < 300, "{reason}");
 }
 
