@@ -16,8 +16,8 @@ use undertone::formats::BadRecord;
 pub(crate) struct Rejects {
     on_error: OnError,
     file: Option<RejectsFile>,
-    /// How many were told.
-    told: usize,
+    /// How many were told; `None` if nobody is to be told.
+    told: Option<usize>,
 }
 
 struct RejectsFile {
@@ -42,7 +42,7 @@ impl Rejects {
             let writer = BufWriter::new(pending.handle()?);
             anyhow::Ok(RejectsFile { path: path.to_owned(), writer, pending: Some(pending) })
         };
-        Ok(Self { on_error, file: path.map(open).transpose()?, told: 0 })
+        Ok(Self { on_error, file: path.map(open).transpose()?, told: Some(0) })
     }
 
     /// Rejects that, where there is a path, go on behind the first `bytes` of that file; what it has behind them came from parts
@@ -61,7 +61,12 @@ impl Rejects {
             file.set_len(bytes).with_context(|| cannot(path))?;
             anyhow::Ok(RejectsFile { path: path.to_owned(), writer: BufWriter::new(file), pending: None })
         };
-        Ok(Self { on_error, file: path.map(open).transpose()?, told: 0 })
+        Ok(Self { on_error, file: path.map(open).transpose()?, told: Some(0) })
+    }
+
+    /// Rejects that nobody wants to hear of again.
+    pub(super) fn silent() -> Self {
+        Self { on_error: OnError::Skip, file: None, told: None }
     }
 
     /// Notes a record that could not be read, or fails with it.
@@ -110,11 +115,12 @@ impl Rejects {
     }
 
     fn tell(&mut self, bad: &dyn std::fmt::Display, progress: &Progress) {
-        self.told += 1;
-        if self.file.is_none() || self.told <= TOLD {
+        let Some(told) = &mut self.told else { return };
+        *told += 1;
+        if self.file.is_none() || *told <= TOLD {
             progress.suspend(|| tracing::warn!("passed over {bad}"));
         }
-        if self.file.is_some() && self.told == TOLD {
+        if self.file.is_some() && *told == TOLD {
             progress.suspend(|| tracing::warn!("more of them are only kept in the rejects"));
         }
     }
