@@ -3,13 +3,14 @@
 use crate::cli::misuse;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use undertone::formats::{
-    DocumentOptions, Documents, InputFormat, TextEncoding, read_columns, read_documents,
+    DocumentOptions, Documents, InputFormat, TextEncoding, read_documents, read_parquet,
 };
 use walkdir::WalkDir;
 
@@ -210,26 +211,21 @@ impl Inputs {
         } else {
             Box::new(BufReader::new(self.counted(File::open(path).with_context(|| name.clone())?)))
         };
-        let start = reader.fill_buf().with_context(|| name.clone())?;
-        if self.is_read_from_its_end(&name, start) && path.is_file() {
+        if path.is_file() && self.is_parquet(&name, reader.fill_buf().with_context(|| name.clone())?) {
             let (file, bytes) = (File::open(path).with_context(|| name.clone())?, self.bytes_read());
             let read = move |more| {
                 bytes.fetch_add(more, Ordering::Relaxed);
             };
-            return Ok(read_columns(file, &name, &self.options, read));
+            return Ok(read_parquet(file, &name, &self.options, read));
         }
         Ok(read_documents(reader, &name, &self.options))
     }
 
-    /// True for a file of columns, whose end says where its rows are.
-    fn is_read_from_its_end(&self, name: &str, start: &[u8]) -> bool {
-        use InputFormat::{Arrow, ArrowStream, Parquet};
+    /// True for a Parquet file that can be read from its end, where that says where its rows are.
+    fn is_parquet(&self, name: &str, start: &[u8]) -> bool {
         let told = self.options.format.or_else(|| InputFormat::of_name(name));
-        match InputFormat::of_magic(start) {
-            Some(Parquet) => matches!(told, None | Some(Parquet)),
-            Some(Arrow) => matches!(told, None | Some(Arrow | ArrowStream)),
-            _ => false,
-        }
+        told.is_none_or(|told| told == InputFormat::Parquet)
+            && InputFormat::of_magic(start) == Some(InputFormat::Parquet)
     }
 
     fn counted<R: Read>(&self, reader: R) -> Counted<R> {
@@ -308,16 +304,20 @@ impl Found {
     }
 }
 
+fn is_not_found(error: &walkdir::Error) -> bool {
+    error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// A path of a list: any bytes where the system has such paths.
 fn path(line: &[u8]) -> PathBuf {
     #[cfg(unix)]
-    return <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(line).into();
+    return <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(line).into();
     #[cfg(not(unix))]
     return String::from_utf8_lossy(line).into_owned().into();
 }
 
 /// The files that an input matches, in order of their paths, if it is a pattern and no file of that name is there; hidden
-/// ones are left out, as below folders.
+/// ones are left out, as below folders. Where it matches folders alone, the files below these are meant.
 fn matches(input: &Path) -> anyhow::Result<Option<Vec<PathBuf>>> {
     let Some(pattern) = input.to_str().filter(|text| text.contains(['*', '?', '['])) else { return Ok(None) };
     if std::fs::symlink_metadata(input).is_ok() {
@@ -330,11 +330,20 @@ fn matches(input: &Path) -> anyhow::Result<Option<Vec<PathBuf>>> {
     };
     let found =
         glob::glob_with(pattern, options).map_err(|e| misuse(format!("{pattern}: no pattern: {e}")))?;
-    let mut files = Vec::new();
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
     for path in found {
-        let path = path?;
-        if !path.is_dir() {
-            files.push(path);
+        match path {
+            Ok(path) if path.is_dir() => folders.push(path),
+            Ok(path) => files.push(path),
+            // A folder that cannot be looked into is told in its turn, like a file that cannot be read.
+            Err(error) => files.push(error.path().to_owned()),
+        }
+    }
+    if files.is_empty() {
+        folders.sort();
+        folders.dedup_by(|below, above| below.starts_with(above));
+        for folder in &folders {
+            files.extend(files_below(folder).map_err(misuse)?);
         }
     }
     if files.is_empty() {
@@ -346,9 +355,13 @@ fn matches(input: &Path) -> anyhow::Result<Option<Vec<PathBuf>>> {
     Ok(Some(files))
 }
 
-/// The files below a folder that have the name of a known format, in order of their paths; hidden ones are left out.
+/// The files below a folder that have the name of a known format, in order of their paths; hidden ones are left out. What cannot
+/// be looked at is among them, to be told in its turn like a file that cannot be read.
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+    let hidden = |name: &OsStr| name.to_string_lossy().starts_with('.');
+    let known = |path: &Path| {
+        path.file_name().is_some_and(|name| InputFormat::of_name(&name.to_string_lossy()).is_some())
+    };
     let mut files = Vec::new();
     for entry in WalkDir::new(folder)
         .follow_links(true)
@@ -356,10 +369,17 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>, String> {
         .into_iter()
         .filter_entry(|entry| entry.depth() == 0 || !hidden(entry.file_name()))
     {
-        let entry = entry.map_err(|e| e.to_string())?;
-        let known = InputFormat::of_name(&entry.file_name().to_string_lossy()).is_some();
-        if entry.file_type().is_file() && known {
-            files.push(entry.into_path());
+        match entry {
+            Ok(entry) if entry.file_type().is_file() && known(entry.path()) => files.push(entry.into_path()),
+            Ok(_) => {}
+            // A link to a folder above: what is in it is read there.
+            Err(error) if error.loop_ancestor().is_some() => {}
+            Err(error) => match error.path().filter(|path| *path != folder) {
+                // A link to nothing.
+                Some(path) if !known(path) && is_not_found(&error) => {}
+                Some(path) => files.push(path.to_owned()),
+                None => return Err(error.to_string()),
+            },
         }
     }
     if files.is_empty() {

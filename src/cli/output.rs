@@ -19,7 +19,7 @@ pub(crate) struct OutputArgs {
     /// Form of the results [default: what the name of --output ends in, else table on a terminal, else jsonl]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     format: Option<Form>,
-    /// What a row of the results is, in jsonl, csv and tsv
+    /// What a row of the results is, in jsonl, csv, tsv, parquet, arrow and arrow-stream
     #[arg(long, value_enum, value_name = "ROWS", default_value_t = RowKind::Sentence)]
     pub(crate) rows: RowKind,
     /// How the results are compressed [default: what the name of --output ends in, `.gz` or `.zst`, else not at all]

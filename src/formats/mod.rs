@@ -2,10 +2,11 @@
 
 mod documents;
 mod labelled;
+mod quotes;
 
 pub use documents::{
     BadRecord, Document, DocumentOptions, Documents, InputFormat, Segmentation, TextEncoding,
-    UnknownEncoding, read_columns, read_documents,
+    UnknownEncoding, read_documents, read_parquet,
 };
 pub(crate) use labelled::brat_documents;
 pub use labelled::{

@@ -1,3 +1,4 @@
+use super::rows::begins;
 use super::{Report, SentenceRecord, visible};
 use anstyle::{AnsiColor, Effects, Style};
 use serde_json::Value;
@@ -39,7 +40,7 @@ impl<W: Write> TableReport<W> {
 
 impl<W: Write> Report for TableReport<W> {
     fn sentence(&mut self, record: &SentenceRecord) -> Result<()> {
-        if self.current.as_ref() != Some(&record.id) {
+        if begins(record, self.current.as_ref()) {
             if self.current.is_some() {
                 writeln!(self.out)?;
             }
@@ -56,7 +57,7 @@ impl<W: Write> Report for TableReport<W> {
             .entities
             .iter()
             .flatten()
-            .map(|entity| format!("{} {}", printable(&entity.text), entity.label))
+            .map(|entity| format!("{} {}", printable(&entity.text), printable(&entity.label)))
             .collect();
         // Nothing wraps to one empty line.
         let names = textwrap::wrap(&names.join(" · "), right)
@@ -102,7 +103,7 @@ fn labels(record: &SentenceRecord) -> Vec<(String, Style)> {
         .filter(|(_, (label, _))| stance.contains(label))
         .map(|(i, (label, score))| {
             let colour = COLOURS[i % COLOURS.len()];
-            (format!("{label} {score:.2}"), Style::new().fg_color(Some(colour.into())).bold())
+            (format!("{} {score:.2}", printable(label)), Style::new().fg_color(Some(colour.into())).bold())
         })
         .collect()
 }
@@ -131,10 +132,27 @@ mod tests {
 
     #[test]
     fn a_text_is_named_once_and_its_sentences_follow() {
-        let shown = table(&[record(), record()], 80);
+        let second = SentenceRecord { sentence: 2, ..record() };
+        let shown = table(&[record(), second], 80);
         assert_eq!(shown.matches("a, b.txt").count(), 1);
         assert!(shown.contains("   1  condemnation 0.98   We condemn Zürich, they say.\n"), "{shown}");
         assert!(shown.contains("                          Zürich LOC\n"), "{shown}");
+    }
+
+    #[test]
+    fn another_text_of_the_same_name_is_named_again() {
+        let shown = table(&[record(), record()], 80);
+        assert_eq!(shown.matches("a, b.txt\n   1  ").count(), 2, "{shown}");
+    }
+
+    #[test]
+    fn labels_of_a_model_cannot_steer_the_terminal() {
+        let mut record = record();
+        let label = "\x1b]0;label".to_owned();
+        record.stance = Some(vec![label.clone()]);
+        record.scores = Some(vec![(label.clone(), 0.5)]);
+        record.entities.as_mut().unwrap()[0].label = label;
+        assert_eq!(table(&[record], 80).matches("\u{fffd}]0;label").count(), 2);
     }
 
     #[test]

@@ -87,6 +87,9 @@ fn columns_say_what_json_lines_say() {
         assert!(bytes(run("parquet").arg("-o").arg(&output)).is_empty());
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&output).unwrap()).unwrap();
         assert_eq!(rows(reader.build().unwrap().map(|batch| batch.unwrap())), told);
+        let squeezed =
+            zstd::decode_all(bytes(run("parquet").args(["--compress", "zstd"])).as_slice()).unwrap();
+        assert!(squeezed == fs::read(&output).unwrap(), "compressed as a whole it is the same file");
         let file = FileReader::try_new(Cursor::new(bytes(&mut run("arrow"))), None).unwrap();
         assert_eq!(rows(file.map(|batch| batch.unwrap())), told);
         let stream = StreamReader::try_new(Cursor::new(bytes(&mut run("arrow-stream"))), None).unwrap();
@@ -202,6 +205,26 @@ fn a_truncated_file_is_told_and_costs_no_panic() {
     let mut command = undertone();
     command.args(["classify", "-m"]).arg(sentence_model()).arg(&input);
     command.assert().code(1).stderr(contains("not a whole Parquet file").and(contains("panicked").not()));
+}
+
+#[test]
+fn a_panic_in_what_reads_a_file_is_told_as_an_error_and_as_nothing_else() {
+    let whole = stream(&articles(&TEXTS));
+    let broken = |at: usize| {
+        let mut content = whole.clone();
+        content[at] ^= 0xff;
+        content
+    };
+    let panics = |content: &Vec<u8>| {
+        let read = || StreamReader::try_new(Cursor::new(content), None).is_ok();
+        std::panic::catch_unwind(read).is_err()
+    };
+    let content =
+        (8..whole.len()).map(broken).find(panics).expect("a byte that the reader of schemas trusts");
+    let mut command = undertone();
+    command.args(["classify", "-m"]).arg(sentence_model()).write_stdin(content);
+    let told = contains("not what its format calls for").and(contains("panicked").not());
+    command.assert().code(1).stdout("").stderr(told);
 }
 
 #[test]

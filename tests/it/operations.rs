@@ -159,6 +159,15 @@ fn everything_that_can_be_set_is_listed_in_a_form_that_can_be_read_again() {
 }
 
 #[test]
+fn what_variables_set_can_be_read_again_from_a_file() {
+    let shown = Project::new("", "").run(&["config", "show"]).env("UNDERTONE_KEEP_FIELDS", "Yes").assert();
+    let mut shown = String::from_utf8(shown.get_output().stdout.clone()).unwrap();
+    assert_eq!(shown, "keep-fields = true\n");
+    shown += "offsets = \"byte\"\n";
+    assert_eq!(Project::new(&shown, "").start(|run| run), BYTES);
+}
+
+#[test]
 fn messages_can_be_had_as_json_lines_the_last_error_among_them() {
     let mut run = undertone();
     run.args(["--log-format", "json", "-vv", "classify", "-m"]).arg(sentence_model());

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use undertone::formats::{DocumentOptions, read_documents};
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
@@ -144,9 +144,39 @@ fn a_pattern_names_files_in_order_and_one_that_matches_none_is_misuse() {
         .assert()
         .code(2)
         .stderr(contains("*.jsonl: no file"));
+    // Where it matches folders alone, what is below them is meant.
+    assert_eq!(by("b*"), ["Two."]);
     // A file of that very name is no pattern.
     fs::write(folder.path().join("[a].txt"), "Five.").unwrap();
     assert_eq!(by("[a].txt"), ["Five."]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_or_back_does_not_stop_a_folder() {
+    let folder = news();
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+    link("..", "b/up");
+    link("nowhere", "b/zero");
+    assert_eq!(texts(classify().arg(folder.path())), ["Two.", "One.", "Three."]);
+    // What looks like an input is told as one that cannot be read.
+    link("nowhere", "b/zero.txt");
+    let run = classify().arg(folder.path()).assert().code(1);
+    let run = run.stderr(contains("b/zero.txt: No such file").and(contains("1 input could not be read")));
+    assert_eq!(records(&String::from_utf8(run.get_output().stdout.clone()).unwrap()).len(), 3);
+}
+
+#[test]
+fn single_bytes_that_are_not_utf_8_are_bad_records_and_not_an_encoding() {
+    let folder = tempfile::tempdir().unwrap();
+    let rejects = folder.path().join("rejects.jsonl");
+    let input = b"{\"text\":\"One.\"}\n{\"text\":\"Tw\xffo\xfe.\"}\n{\"text\":\"Three.\"}\n";
+    let run = |arguments: &[&str]| classify().args(arguments).write_stdin(&input[..]).assert().code(1);
+    run(&[]).stderr(contains("-:2: byte 11 is not UTF-8"));
+    let run = run(&["--rejects", rejects.to_str().unwrap()]);
+    assert_eq!(records(&String::from_utf8(run.get_output().stdout.clone()).unwrap()).len(), 2);
+    let reject = &records(&fs::read_to_string(&rejects).unwrap())[0];
+    assert_eq!((&reject["line"], reject["record"].is_array()), (&2.into(), true));
 }
 
 #[test]

@@ -233,7 +233,7 @@ fn what_a_form_cannot_hold_is_refused_before_the_work() {
     let new = folder.path().join("new");
     let new = new.to_str().unwrap();
     let cases: [(&[&str], &str); 7] = [
-        (&["--format", "table", "--rows", "article"], "for jsonl, csv, tsv, parquet and arrow"),
+        (&["--format", "table", "--rows", "article"], "for jsonl, csv, tsv, parquet, arrow and arrow-stream"),
         (&["--format", "doccano", "--rows", "entity"], "doccano is made of sentences"),
         (&["--rows", "entity"], "`undertone ner`"),
         (&["--format", "conll"], "entities alone"),

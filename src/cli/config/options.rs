@@ -34,6 +34,14 @@ pub(super) fn find_option<'a>(node: &'a Command, key: &str) -> Option<&'a Arg> {
     named.iter().find(|option| is_configurable(option)).or(named.first()).copied()
 }
 
+/// Whether an option of this name is one without a value, whatever command has it.
+pub(super) fn is_flag(root: &Command, key: &str) -> bool {
+    let nodes = descendants(root);
+    let mut named =
+        nodes.iter().flat_map(|(_, node)| node.get_arguments()).filter(|o| o.get_long() == Some(key));
+    named.all(|option| matches!(option.get_action(), ArgAction::SetTrue | ArgAction::SetFalse))
+}
+
 /// Every command with its path, the root first.
 pub(crate) fn descendants(root: &Command) -> Vec<(Vec<&str>, &Command)> {
     let mut all = vec![(Vec::new(), root)];

@@ -1,6 +1,6 @@
 //! One option that is set: its value, and who set it.
 
-use super::options::{find_option, is_configurable};
+use super::options::{find_option, is_configurable, is_flag};
 use crate::cli::misuse;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use std::collections::BTreeMap;
@@ -100,11 +100,9 @@ impl Setting {
         let wrong = |needed: &str| misuse(format!("{self}: it must be {needed}, and is {}", self.value));
         let with = |value: &String| format!("{name}={value}");
         match (option.get_action(), &self.value) {
-            (ArgAction::SetTrue | ArgAction::SetFalse, value) => match self.is_on(value) {
-                Some(true) => Ok(vec![name]),
-                Some(false) => Ok(Vec::new()),
-                None => Err(wrong("true or false")),
-            },
+            (ArgAction::SetTrue | ArgAction::SetFalse, Value::Flag(true)) => Ok(vec![name]),
+            (ArgAction::SetTrue | ArgAction::SetFalse, Value::Flag(false)) => Ok(Vec::new()),
+            (ArgAction::SetTrue | ArgAction::SetFalse, _) => Err(wrong("true or false")),
             (ArgAction::Count, Value::Number(times) | Value::Text(times)) => match times.parse::<u8>() {
                 Ok(times) => Ok(vec![name; times.into()]),
                 Err(_) => Err(wrong("a number from 0 to 255")),
@@ -114,19 +112,6 @@ impl Setting {
             (_, Value::List(_)) => Err(wrong("one value")),
             (_, Value::Flag(on)) => Ok(vec![format!("{name}={on}")]),
             (_, Value::Number(value) | Value::Text(value)) => Ok(vec![with(value)]),
-        }
-    }
-
-    /// What a value says of a flag. Variables have no kinds: there, words will do.
-    fn is_on(&self, value: &Value) -> Option<bool> {
-        match (value, &self.origin) {
-            (Value::Flag(on), _) => Some(*on),
-            (Value::Text(text), Origin::Variable(_)) => match text.to_lowercase().as_str() {
-                "1" | "true" | "yes" | "on" => Some(true),
-                "0" | "false" | "no" | "off" => Some(false),
-                _ => None,
-            },
-            _ => None,
         }
     }
 
@@ -154,6 +139,15 @@ impl Setting {
     }
 }
 
+/// What the value of a variable says of a flag. Variables have no kinds: words do.
+fn is_on(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
 /// Adds what variables such as `UNDERTONE_ON_ERROR` set; an empty one counts as unset.
 pub(super) fn read_variables(
     command: &Command,
@@ -170,7 +164,8 @@ pub(super) fn read_variables(
             continue;
         }
         let text = value.into_string().map_err(|_| misuse(format!("{name}: the value is not UTF-8")))?;
-        let (value, origin) = (Value::Text(text), Origin::Variable(name));
+        let flag = if is_flag(command, &key) { is_on(&text) } else { None };
+        let (value, origin) = (flag.map_or(Value::Text(text), Value::Flag), Origin::Variable(name));
         settings.push(Setting { table: Vec::new(), key, value, origin });
     }
     Ok(())

@@ -103,14 +103,13 @@ impl Format {
         let name = form.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         if rows != Rows::Sentence && !form.has_rows() {
             return Err(misuse(format!(
-                "{name} is made of sentences; `--rows entity` and `--rows article` are for jsonl, csv, tsv, parquet and arrow"
+                "{name} is made of sentences; `--rows entity` and `--rows article` are for jsonl, csv, tsv, parquet, arrow and arrow-stream"
             )));
         }
         if form == Form::Brat && compression.is_some() {
-            return Err(misuse("a folder of brat is not compressed; leave out --compress"));
-        }
-        if form == Form::Parquet && compression.is_some() {
-            return Err(misuse("a Parquet file is compressed inside; leave out --compress"));
+            return Err(misuse(
+                "a folder of brat is not compressed; leave out --compress, or `.gz` or `.zst` in the name of --output",
+            ));
         }
         Ok(())
     }
@@ -255,9 +254,6 @@ mod tests {
         let shape = Shape { entities: true, ..Shape::default() };
         for &form in Form::value_variants().iter().filter(|form| **form != Form::Brat) {
             for compression in [None, Some(Compression::Gzip), Some(Compression::Zstd)] {
-                if form == Form::Parquet && compression.is_some() {
-                    continue;
-                }
                 let out = Shared::default();
                 let format = Format { form, compression };
                 let mut report = format.report(Box::new(out.clone()), &shape).unwrap();

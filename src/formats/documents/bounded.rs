@@ -70,7 +70,7 @@ pub(super) fn too_long(mut record: Vec<u8>, limit: usize) -> (String, Vec<u8>) {
     record.truncate(floor(&record, KEPT));
     record.shrink_to_fit();
     let reason = format!(
-        "longer than {} (`--max-record-bytes`): passed over; of the record its first {} bytes are kept",
+        "longer than {} (`--max-record-bytes`); of the record its first {} bytes are kept",
         size(limit),
         record.len()
     );

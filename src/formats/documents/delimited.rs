@@ -1,7 +1,9 @@
 use super::bounded::{Line, Lines, size, too_long};
 use super::{About, BadRecord, Document, Documents, Source, listed};
+use crate::formats::quotes::Quotes;
 use csv_core::ReadRecordResult;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::io;
 
 /// Rows under a header; comma-separated ones are quoted as in RFC 4180.
@@ -10,10 +12,11 @@ pub(super) fn read(source: Source, delimiter: u8) -> Documents {
     let limit = about.options.max_record_bytes;
     let parser = csv_core::ReaderBuilder::new().delimiter(delimiter).quoting(delimiter == b',').build();
     let lines = Lines::new(reader, limit);
-    let mut rows = Rows { lines, parser, limit, rereadings: REREADINGS, row: Row::default() };
+    let again = limit.saturating_mul(REREADINGS);
+    let mut rows = Rows { lines, parser, limit, again, row: Row::default() };
     let header = match header(&mut rows, &about) {
         Ok(header) => header,
-        Err(reason) => return Box::new(std::iter::once(Err(BadRecord::at(&about.name, 1, reason, [])))),
+        Err(reason) => return Box::new(std::iter::once(Err(BadRecord::whole(&about.name, reason)))),
     };
     let mut over = false;
     Box::new(std::iter::from_fn(move || {
@@ -39,15 +42,16 @@ pub(super) fn read(source: Source, delimiter: u8) -> Documents {
     }))
 }
 
-/// Rows without an end, up to which the lines behind their first are read again. More of them would take too long: each
-/// may go as far as a record may.
+/// How many times the longest record may be read again, to find the rows that a quotation mark has swallowed. More of it would
+/// take too long.
 const REREADINGS: usize = 100;
 
 struct Rows {
     lines: Lines,
     parser: csv_core::Reader,
     limit: usize,
-    rereadings: usize,
+    /// Bytes that may still be read again.
+    again: usize,
     row: Row,
 }
 
@@ -77,7 +81,11 @@ impl Rows {
         let mut first = 0;
         loop {
             let Some(Line { bytes, whole }) = self.lines.next()? else {
-                return if self.row.raw.is_empty() { Ok(Read::End) } else { self.endless(first, true) };
+                return if self.row.raw.is_empty() {
+                    Ok(Read::End)
+                } else {
+                    self.broken(first, true, Broken::Endless)
+                };
             };
             if self.row.raw.is_empty() {
                 if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
@@ -94,9 +102,12 @@ impl Rows {
             let at = self.row.raw.len();
             self.row.raw.extend_from_slice(&bytes);
             if !whole || at > 0 && self.row.raw.len() > self.limit {
-                return self.endless(first, whole);
+                return self.broken(first, whole, Broken::Endless);
             }
             if let Some(end) = self.parse(at) {
+                if at > 0 && is_torn(&self.row.raw[..end]) {
+                    return self.broken(first, whole, Broken::Torn);
+                }
                 self.finish(end);
                 return Ok(Read::Row);
             }
@@ -137,30 +148,50 @@ impl Rows {
         }
     }
 
-    /// What is told of a row whose quotation marks do not end before the input or before the longest that a row may be:
-    /// its first line is taken for bad, and those behind it are read again.
-    fn endless(&mut self, first: usize, whole: bool) -> io::Result<Read> {
+    /// What is told of a row that a quotation mark makes of several: its first line is taken for bad, and those behind it are
+    /// read again.
+    fn broken(&mut self, first: usize, whole: bool, how: Broken) -> io::Result<Read> {
         self.parser.reset();
         let Row { line, mut raw, .. } = std::mem::take(&mut self.row);
         let size = size(self.limit);
-        let reason =
-            "a quotation mark opens a value that ends neither before the end of the input nor within";
-        if self.rereadings > 0 {
-            self.rereadings -= 1;
+        let what = match how {
+            Broken::Endless => format!(
+                "a quotation mark opens a value that ends neither before the end of the input nor within {size} (`--max-record-bytes`)"
+            ),
+            Broken::Torn => {
+                "a quotation mark opens a value, and the next one, in a line below, does not end it".into()
+            }
+        };
+        let remedy = "a mark that belongs to a value must be doubled";
+        let behind = raw.len() - first;
+        if let Some(again) = self.again.checked_sub(behind) {
+            self.again = again;
             self.lines.put_back(raw.split_off(first), line + 1);
-            let reason = format!("{reason} {size} (`--max-record-bytes`); reading goes on in the next line");
-            return Ok(Read::Bad { line, reason, record: raw });
+            return Ok(Read::Bad { line, reason: format!("{what}; {remedy}"), record: raw });
         }
         let last = self.lines.number();
         if !whole {
             self.lines.skip()?;
         }
         let (_, record) = too_long(raw, self.limit);
-        let reason = format!(
-            "{reason} {size} (`--max-record-bytes`), like {REREADINGS} before it: passed over up to line {last}"
-        );
+        let reason = format!("{what}, like many before it: passed over up to line {last}; {remedy}");
         Ok(Read::Bad { line, reason, record })
     }
+}
+
+/// How a quotation mark makes one row of several.
+enum Broken {
+    /// No other ends the value that it opens.
+    Endless,
+    /// One that was meant to open another value ends it.
+    Torn,
+}
+
+/// True if a value of a row, quoted over several lines, goes on behind the mark that closes it.
+fn is_torn(row: &[u8]) -> bool {
+    let mut quotes = Quotes::new(b',');
+    quotes.follow(row);
+    quotes.torn(1, None).is_some()
 }
 
 impl Row {
@@ -182,14 +213,21 @@ fn header(rows: &mut Rows, about: &About) -> Result<Vec<String>, String> {
     let names = rows.row.values().map(|name| std::str::from_utf8(name).map(str::to_owned));
     let names: Vec<String> =
         names.collect::<Result<_, _>>().map_err(|error| unread(about.malformed(error.valid_up_to())))?;
-    let field = &about.options.text_field;
-    if names.contains(field) {
-        return Ok(names);
+    let options = &about.options;
+    let field = &options.text_field;
+    if !names.contains(field) {
+        return Err(format!(
+            "no column `{field}` among {}; name the column that holds the text with --text-field",
+            listed(names.iter())
+        ));
     }
-    Err(format!(
-        "no column `{field}` among {}; name the column that holds the text with --text-field",
-        listed(names.iter())
-    ))
+    let chosen = [Some(field), Some(&options.id_field), options.date_field.as_ref()];
+    let is_read = |name: &String| !name.is_empty() && (options.keep_fields || chosen.contains(&Some(name)));
+    let mut seen = BTreeSet::new();
+    match names.iter().find(|name| is_read(name) && !seen.insert(*name)) {
+        Some(name) => Err(format!("two columns are called `{name}`; give one of them another name")),
+        None => Ok(names),
+    }
 }
 
 fn document(row: &Row, about: &About, header: &[String]) -> Result<Document, String> {
@@ -217,8 +255,10 @@ fn document(row: &Row, about: &About, header: &[String]) -> Result<Document, Str
             }
         } else if options.date_field.as_ref() == Some(column) {
             document.date = (!value.is_empty()).then_some(value);
-        } else {
-            document.fields.insert(column.clone(), Value::String(value));
+        } else if !options.keep_fields || column.is_empty() && value.is_empty() {
+            // Spreadsheets leave columns behind that have neither a name nor values.
+        } else if document.fields.insert(column.clone(), Value::String(value)).is_some() {
+            return Err("two values stand in columns without a name".into());
         }
     }
     Ok(document)
@@ -278,11 +318,49 @@ mod tests {
 
     #[test]
     fn many_that_are_never_closed_are_passed_over_together() {
-        let content = "text,b,c\n".to_owned() + &"a\"b\",1,\"c\n".repeat(3 * REREADINGS);
-        let documents = read(InputFormat::Csv, content.as_bytes());
-        assert_eq!(documents.len(), REREADINGS + 1);
-        let last = documents[REREADINGS].as_ref().unwrap_err();
+        let content = "text,b,c\n".to_owned() + &"a\"b\",1,\"c\n".repeat(30 * REREADINGS);
+        let options = DocumentOptions {
+            format: Some(InputFormat::Csv),
+            max_record_bytes: 100,
+            ..DocumentOptions::default()
+        };
+        let documents = read_with(options, content.as_bytes());
+        assert!(documents.len() > REREADINGS && documents.len() < 15 * REREADINGS, "{}", documents.len());
+        let last = documents.last().unwrap().as_ref().unwrap_err();
         assert!(last.reason.contains("passed over up to line"), "{last}");
+    }
+
+    #[test]
+    fn a_quotation_mark_that_another_row_closes_swallows_no_row() {
+        let content = "id,text\n1,\"One.\n2,\"Two.\n3,Three.\n4,\"Four,\nfour.\"\n";
+        let documents = read(InputFormat::Csv, content.as_bytes());
+        let bad: Vec<(Option<usize>, &[u8])> =
+            documents.iter().filter_map(|d| d.as_ref().err()).map(|b| (b.line, &b.record[..])).collect();
+        // The second mark opens a value too, that the fourth row's closes.
+        assert_eq!(bad, [(Some(2), &b"1,\"One.\n"[..]), (Some(3), b"2,\"Two.\n")]);
+        let texts: Vec<&str> = documents.iter().flatten().map(|d| d.text.as_str()).collect();
+        assert_eq!(texts, ["Three.", "Four,\nfour."]);
+        let header = read(InputFormat::Csv, b"id,\"text\n1,A.\n").remove(0).unwrap_err();
+        assert!(header.line.is_none() && header.reason.contains("no header can be read: a quotation mark"));
+    }
+
+    #[test]
+    fn columns_of_one_name_are_refused_where_one_would_hide_the_other() {
+        let with = |keep_fields, content: &str| {
+            let format = Some(InputFormat::Csv);
+            read_with(
+                DocumentOptions { format, keep_fields, ..DocumentOptions::default() },
+                content.as_bytes(),
+            )
+        };
+        for (keep_fields, content) in [(false, "text,text\na,b\n"), (true, "text,a,a\nb,1,2\n")] {
+            let bad = with(keep_fields, content).remove(0).unwrap_err();
+            assert!(bad.line.is_none() && bad.reason.starts_with("two columns are called"), "{bad}");
+        }
+        assert!(with(false, "text,a,a\nb,1,2\n")[0].is_ok());
+        let unnamed = with(true, "text,,\na,,\nb,1,2\n");
+        assert!(unnamed[0].as_ref().unwrap().fields.is_empty());
+        assert!(unnamed[1].as_ref().unwrap_err().reason.contains("without a name"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::peeked::Peeked;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read};
 use std::str::FromStr;
@@ -34,6 +34,17 @@ impl TextEncoding {
     /// The encoding that a byte-order mark at the start of an input tells.
     pub(super) fn of_mark(start: &[u8]) -> Option<Self> {
         Encoding::for_bom(start).map(|(encoding, _)| Self(encoding))
+    }
+
+    /// UTF-16 without a mark, known by the zeros that halves of its characters are: most of one half, and none of the other.
+    pub(super) fn of_zeros(start: &[u8]) -> Option<Self> {
+        let zeros = |from: usize| start.iter().skip(from).step_by(2).filter(|&&byte| byte == 0).count();
+        let most = start.len() / 4;
+        match (zeros(0), zeros(1)) {
+            (0, odd) if odd > most => Some(Self(UTF_16LE)),
+            (even, 0) if even > most => Some(Self(UTF_16BE)),
+            _ => None,
+        }
     }
 
     /// The text of the beginning of an input, as far as it can be made out.
@@ -79,10 +90,11 @@ impl FromStr for TextEncoding {
 /// The encoding that a beginning which is not UTF-8 looks like; `None` if it is UTF-8, or not text at all.
 ///
 /// UTF-8 in which single lines are broken stays UTF-8: of the lines with more than ASCII in them, most must be broken, and
-/// a line is where its malformed bytes are as many as its well-formed characters. NUL bytes are in no old text.
+/// a line is where its malformed bytes are as many as its well-formed characters. One or two malformed bytes are damage: they
+/// tell nothing of all the others. NUL bytes are in no old text but UTF-16.
 pub(super) fn guess(start: &[u8], whole: bool) -> Option<TextEncoding> {
     if start.contains(&0) {
-        return None;
+        return TextEncoding::of_zeros(start);
     }
     let lines = match start.iter().rposition(|&byte| byte == b'\n') {
         _ if whole => start,
@@ -92,21 +104,29 @@ pub(super) fn guess(start: &[u8], whole: bool) -> Option<TextEncoding> {
             &start[..start.len() - start.iter().rev().take(3).take_while(|byte| !byte.is_ascii()).count()]
         }
     };
-    let (mut sound, mut broken) = (0usize, 0usize);
+    let (mut sound, mut broken, mut flaws) = (0usize, 0usize, 0usize);
     for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_ascii()) {
         let (mut characters, mut malformed) = (0usize, 0usize);
         for chunk in line.utf8_chunks() {
             characters += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
             malformed += usize::from(!chunk.invalid().is_empty());
         }
-        if malformed > 0 && malformed >= characters { broken += 1 } else { sound += 1 }
+        if malformed > 0 && malformed >= characters {
+            broken += 1
+        } else {
+            sound += 1
+        }
+        flaws += malformed;
     }
-    (broken > sound).then(|| {
+    (broken > sound && flaws >= EVIDENCE).then(|| {
         let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
         detector.feed(start, whole);
         TextEncoding(detector.guess(None, Utf8Detection::Deny))
     })
 }
+
+/// Malformed bytes that are more than damage.
+const EVIDENCE: usize = 3;
 
 /// The text of an input as UTF-8. UTF-8 itself is left as it is, its mark and its flaws included.
 pub(super) fn decoded(input: Peeked, encoding: TextEncoding) -> Box<dyn BufRead> {
@@ -234,10 +254,25 @@ mod tests {
         );
         // One broken byte in a line of good ones is damage, and NUL is in no old text.
         assert_eq!(guess(&["Zürich, Köln, Münster ".as_bytes(), b"\xe4"].concat()), None);
-        assert_eq!(guess(b"PNG\0\0\x89\xff"), None);
+        assert_eq!(guess(b"PNG\0\0\x89\xff\xfe\xfd"), None);
+        // Among lines of ASCII alone two bytes are damage too, as is what is cut off at the end.
+        assert_eq!(guess(b"One left.\nTw\xffo st\xfeay.\nThree.\n"), None);
+        assert_eq!(guess(b"One left.\nTwo st\xc3"), None);
         let (russian, _, _) =
             encoding_rs::WINDOWS_1251.encode("Министры встретились в пятницу в Лиме и осудили нападение.\n");
         assert_eq!(guess(&russian), Some("windows-1251"));
+    }
+
+    #[test]
+    fn utf_16_is_known_without_a_mark() {
+        let text = "{\"text\":\"Zürich: 2 Österreicher, – \"}\n";
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for content in [utf16(text), big] {
+            let documents = read_with(DocumentOptions::default(), &content);
+            assert_eq!(documents[0].as_ref().unwrap().text, "Zürich: 2 Österreicher, – ");
+        }
+        // Single NUL bytes are a part of the text.
+        assert_eq!(read(InputFormat::Text, b"a\0b\0c de")[0].as_ref().unwrap().text, "a\0b\0c de");
     }
 
     #[test]

@@ -42,8 +42,9 @@ fn document(bytes: &[u8], line: usize, about: &About) -> Result<Document, String
     let About { name, options, .. } = about;
     let record = std::str::from_utf8(bytes).map_err(|e| about.malformed(e.valid_up_to()))?;
     let record = record.strip_prefix('\u{feff}').filter(|_| line == 1).unwrap_or(record);
-    let mut fields: Map<String, Value> =
-        serde_json::from_str(record).map_err(|e| format!("not a JSON object: {e}"))?;
+    // A record is one line: its number is told, and that of a line within it would only confuse.
+    let mut fields: Map<String, Value> = serde_json::from_str(record.trim_ascii_end())
+        .map_err(|e| format!("not a JSON object: {e}").replace(" at line 1 column ", " at column "))?;
     let field = &options.text_field;
     let text = match fields.shift_remove(field) {
         Some(Value::String(text)) => text,
@@ -87,14 +88,24 @@ mod tests {
 
     #[test]
     fn bad_records_are_named_and_kept() {
-        let documents = read(InputFormat::Jsonl, b"{\"body\":\"x\"}\n[1]\n{\"text\":3}\n{\"text\":\"ok\"}\n");
+        let content = b"{\"body\":\"x\"}\n[1]\n{\"text\":3}\n{\"text\":\"ok\"}\n{\"text\": \n";
+        let documents = read(InputFormat::Jsonl, content);
         let bad: Vec<String> = documents.iter().filter_map(|d| Some(d.as_ref().err()?.to_string())).collect();
-        assert_eq!(bad.len(), 3);
+        assert_eq!(bad.len(), 4);
+        assert_eq!(bad[3], "in:5: not a JSON object: EOF while parsing a value at column 8");
         assert!(bad[0].contains("in:1: no field `text` among body") && bad[0].contains("--text-field"));
         assert!(bad[1].contains("in:2: not a JSON object"));
         assert!(bad[2].contains("in:3: field `text` is not a string"));
         assert_eq!(documents[0].as_ref().unwrap_err().record, b"{\"body\":\"x\"}\n");
         assert!(documents[3].is_ok());
+    }
+
+    #[test]
+    fn of_many_fields_a_message_names_some() {
+        let fields: Vec<String> = (0..500).map(|i| format!("\"f{i}\":0")).collect();
+        let reason = read(InputFormat::Jsonl, format!("{{{}}}", fields.join(",")).as_bytes()).remove(0);
+        let reason = reason.unwrap_err().reason;
+        assert!(reason.contains("f19 and 480 others; name") && reason.len() < 300, "{reason}");
     }
 
     #[test]

@@ -148,7 +148,8 @@ pub fn read_documents(reader: Box<dyn BufRead>, name: &str, options: &DocumentOp
     }
     let start = input.fill(SAMPLE);
     let told = options.encoding.or_else(|| TextEncoding::of_mark(start));
-    let format = known.unwrap_or_else(|| match told {
+    let seen = told.or_else(|| TextEncoding::of_zeros(start));
+    let format = known.unwrap_or_else(|| match seen {
         Some(encoding) => InputFormat::of_content(encoding.glance(start).as_bytes()),
         None => InputFormat::of_content(start),
     });
@@ -239,17 +240,17 @@ impl About {
     }
 }
 
-/// Reads the documents of a Parquet or Arrow file where it stands: its end says where its rows are, and [`read_documents`]
-/// would copy it. `progress` is told, bit by bit, how many bytes of the file the rows that were read make up.
+/// Reads the documents of a Parquet file where it stands: its end says where its rows are, and [`read_documents`] would
+/// copy it. `progress` is told, bit by bit, how many bytes of the file the rows that were read make up.
 #[cfg_attr(not(feature = "columns"), expect(unused_variables))]
-pub fn read_columns(
+pub fn read_parquet(
     file: std::fs::File,
     name: &str,
     options: &DocumentOptions,
     progress: impl FnMut(u64) + 'static,
 ) -> Documents {
     #[cfg(feature = "columns")]
-    return columns::read_file(file, name.to_owned(), options.clone(), progress);
+    return columns::read_parquet(file, name.to_owned(), options.clone(), progress);
     #[cfg(not(feature = "columns"))]
     without_columns(name)
 }

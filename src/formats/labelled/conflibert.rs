@@ -1,4 +1,4 @@
-use super::delimited::{Quotes, by_number, cells, io_error, quotes, rows};
+use super::delimited::{by_number, cells, io_error, quotes, rows};
 use super::write::{LabelledWriter, Losses, Writing};
 use super::{Flaw, Labelled, LabelledOptions, LabelledSentences, Loss};
 use crate::formats::FormatError;
@@ -21,8 +21,8 @@ pub(super) fn read(path: &Path, options: LabelledOptions) -> Result<LabelledSent
 /// True if every quotation mark that opens a cell has one that closes it. A file without quoting may have sentences that
 /// begin with one.
 fn is_quoted(path: &Path) -> Result<bool, FormatError> {
-    let Quotes { unclosed, loose } = quotes(path, b'\t')?;
-    Ok(unclosed.is_none() && !loose)
+    let quotes = quotes(path, b'\t')?;
+    Ok(quotes.open().is_none() && !quotes.loose)
 }
 
 /// Labels in one cell, bit after bit, if every row has as many of them, and at least two: one bit is a label by itself.

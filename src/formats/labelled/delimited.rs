@@ -4,12 +4,13 @@ use super::sentences::LABELS;
 use super::write::{LabelledWriter, Losses, Writing};
 use super::{Flaw, Labelled, LabelledOptions, LabelledSentences, Loss};
 use crate::formats::FormatError;
+use crate::formats::quotes::Quotes;
 use crate::labels::GoldSentence;
 use csv::{ByteRecord, QuoteStyle, ReaderBuilder, StringRecord, WriterBuilder};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Result as IoResult, Write};
+use std::io::{BufRead, BufReader, Result as IoResult, Write};
 use std::path::Path;
 
 /// What joins the labels of a cell.
@@ -55,47 +56,22 @@ pub(super) fn rows(path: &Path, delimiter: u8, quotes: bool) -> Result<Rows, For
 }
 
 /// How a file quotes its cells.
-pub(super) struct Quotes {
-    /// Line of the quotation mark that opens a cell and is never closed: all that follows is in that cell.
-    pub(super) unclosed: Option<usize>,
-    /// True if something stands between a quotation mark that closes and the end of its cell.
-    pub(super) loose: bool,
-}
-
-/// Looks through the quotation marks of a file.
 pub(super) fn quotes(path: &Path, delimiter: u8) -> Result<Quotes, FormatError> {
-    enum At {
-        Start,
-        Bare,
-        Quoted,
-        Closed,
-    }
     let fail = |source| FormatError::File { path: path.to_owned(), source };
     let mut reader = BufReader::new(File::open(path).map_err(fail)?);
     if reader.fill_buf().map_err(fail)?.starts_with(b"\xef\xbb\xbf") {
         reader.consume(3);
     }
-    let (mut at, mut line, mut opened, mut loose) = (At::Start, 1, 1, false);
-    for byte in reader.bytes() {
-        let byte = byte.map_err(fail)?;
-        at = match at {
-            At::Start if byte == b'"' => {
-                opened = line;
-                At::Quoted
-            }
-            At::Closed if byte == b'"' => At::Quoted,
-            At::Quoted if byte == b'"' => At::Closed,
-            At::Quoted => At::Quoted,
-            _ if byte == delimiter || matches!(byte, b'\n' | b'\r') => At::Start,
-            At::Closed => {
-                loose = true;
-                At::Bare
-            }
-            At::Start | At::Bare => At::Bare,
-        };
-        line += usize::from(byte == b'\n');
+    let mut quotes = Quotes::new(delimiter);
+    loop {
+        let bytes = reader.fill_buf().map_err(fail)?;
+        if bytes.is_empty() {
+            return Ok(quotes);
+        }
+        quotes.follow(bytes);
+        let read = bytes.len();
+        reader.consume(read);
     }
-    Ok(Quotes { unclosed: matches!(at, At::Quoted).then_some(opened), loose })
 }
 
 /// The cells of a row as text.
@@ -172,7 +148,7 @@ pub(super) fn read(
     delimiter: u8,
 ) -> Result<LabelledSentences, FormatError> {
     let quoted = delimiter == b',';
-    let unclosed = if quoted { quotes(path, delimiter)?.unclosed } else { None };
+    let quotes = if quoted { quotes(path, delimiter)? } else { Quotes::new(delimiter) };
     let mut rows = rows(path, delimiter, quoted)?;
     let Some(first) = rows.next().transpose()? else { return Ok(Box::new(std::iter::empty())) };
     let row = cells(first.0, first.1).map_err(|flaw| FormatError::Line {
@@ -187,13 +163,16 @@ pub(super) fn read(
             Ok(row) => row,
             Err(error) => return Some(Err(error)),
         };
-        let sentence = match unclosed.filter(|_| rows.peek().is_none()) {
-            Some(opened) => {
-                let reason =
-                    "a quotation mark opens a cell here and is never closed: the rest of the file is in it";
-                Err(Flaw::malformed(opened, reason))
-            }
-            None => cells(line, row).and_then(|row| sentence(line, &row, &header, &options)),
+        let (last, behind) = (rows.peek().is_none(), rows.peek().and_then(|row| Some(row.as_ref().ok()?.0)));
+        let sentence = if let Some(opened) = quotes.open().filter(|_| last) {
+            let reason =
+                "a quotation mark opens a cell here and is never closed: the rest of the file is in it";
+            Err(Flaw::malformed(opened, reason))
+        } else if let Some(opened) = quotes.torn(line, behind) {
+            let reason = "a quotation mark opens a cell here, and the next one, in a line below, does not end it; a mark that belongs to a cell must be doubled";
+            Err(Flaw::malformed(opened, reason))
+        } else {
+            cells(line, row).and_then(|row| sentence(line, &row, &header, &options))
         };
         Some(Ok(Labelled { line, sentence: sentence.map_err(Vec::from) }))
     })))
@@ -394,6 +373,8 @@ mod tests {
     fn a_cell_that_is_never_closed_does_not_swallow_the_rows_behind_it() {
         let error = testing::read(LabelledFormat::Csv, "text,label\na,x\nb,\"x\nc,y\n").unwrap_err();
         assert!(error.contains("data:3: a quotation mark opens a cell here and is never closed"), "{error}");
+        let error = testing::read(LabelledFormat::Csv, "text,label\na,x\n\"b,x\n\"c,y\nd,x\n").unwrap_err();
+        assert!(error.contains("data:3: a quotation mark opens a cell here, and the next one"), "{error}");
         let gold = testing::read(LabelledFormat::Csv, "text,label\n\"a \"\"b\"\"\nc\",x\nd \"e,y\n").unwrap();
         assert_eq!(gold.len(), 2);
         let gold = testing::read(LabelledFormat::Tsv, "text\tlabel\n\"a\tx\nb\ty\n").unwrap();

@@ -14,14 +14,15 @@ use super::{Report, Rows, SentenceRecord, Shape};
 use arrow_json::ReaderBuilder;
 use arrow_json::reader::Decoder;
 use serde::Serialize;
+use serde_json::Value;
 use std::io::{Error, ErrorKind, Result, Write};
 use std::sync::Arc;
 
 /// Rows of a batch, at most.
 const BATCH_ROWS: usize = 8192;
-/// Bytes of text of a batch from which on no row is added.
+/// Bytes of a batch, as far as they come from the input, from which on no row is added.
 const BATCH_BYTES: usize = 16 << 20;
-/// Bytes of text that a row cannot have: places in a column are 32 bits wide.
+/// Bytes from the input that a row cannot have: places in a column are 32 bits wide.
 const ROW_BYTES: usize = i32::MAX as usize;
 
 /// Records as rows of columns whose names and types are known before the first record comes.
@@ -31,10 +32,10 @@ pub struct ColumnsReport {
     rows: Rows,
     /// Makes columns of rows.
     decoder: Decoder,
-    /// Rows that are not written yet, and the bytes of their texts.
+    /// Rows that are not written yet, and the bytes they have from the input.
     pending: usize,
     bytes: usize,
-    /// Sentences of the article that is not over yet.
+    /// Sentences of the article that is not over yet. What they share the first has alone.
     article: Vec<SentenceRecord>,
     sink: Sink,
 }
@@ -76,7 +77,7 @@ impl ColumnsReport {
         if bytes > ROW_BYTES {
             return Err(Error::new(
                 ErrorKind::InvalidData,
-                "a text of more than 2 GiB does not fit into a row of columns; JSON lines have no such limit",
+                "more than 2 GiB do not fit into a row of columns; JSON lines have no such limit",
             ));
         }
         if self.pending == BATCH_ROWS || (self.pending > 0 && self.bytes + bytes > BATCH_BYTES) {
@@ -114,10 +115,13 @@ impl Report for ColumnsReport {
                 entities.try_for_each(|entity| self.row(&EntityRow::new(record, entity), bytes(record)))
             }
             Rows::Article => {
-                if begins(record, self.article.last().map(|last| &last.id)) {
+                if begins(record, self.article.first().map(|first| &first.id)) {
                     self.write_article()?;
+                    self.article.push(record.clone());
+                } else {
+                    let own = SentenceRecord { id: Value::Null, date: None, fields: None, ..record.clone() };
+                    self.article.push(own);
                 }
-                self.article.push(record.clone());
                 Ok(())
             }
         }

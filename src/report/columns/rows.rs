@@ -97,11 +97,12 @@ impl<'a> Sentence<'a> {
     }
 }
 
-/// Bytes of the texts of a record, about.
+/// Bytes of what a record has from the input, about: any of it may be long.
 pub(super) fn bytes(record: &SentenceRecord) -> usize {
-    // Fields are those of the input, and it had them in memory.
-    let fields = serde_json::to_string(&record.fields).map_or(0, |json| json.len());
-    record.text.len() + fields
+    let SentenceRecord { id, date, text, fields, .. } = record;
+    let id = id.as_str().map_or_else(|| id.to_string().len(), str::len);
+    let fields = fields.as_ref().and_then(|fields| serde_json::to_string(fields).ok());
+    id + date.as_ref().map_or(0, String::len) + text.len() + fields.map_or(0, |json| json.len())
 }
 
 fn json<S: Serializer>(fields: &Option<Map<String, Value>>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -223,6 +223,27 @@ fn files_have_batches_of_bounded_size_whenever_they_are_flushed() {
 }
 
 #[test]
+fn names_and_fields_count_in_a_batch_and_what_sentences_share_is_there_once() {
+    let shape = |rows| Shape { fields: true, ..Shape { rows, ..Shape::default() } };
+    let named = SentenceRecord { id: "long ".repeat(1 << 20).into(), ..record() };
+    let found = batches(Form::File, written(Form::File, &shape(Rows::Sentence), &vec![named; 10])).1;
+    assert_eq!(found.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [3, 3, 3, 1]);
+
+    // Counted with every sentence, these would be more than a row can have.
+    let fields = Map::from_iter([("page".to_owned(), Value::from("x".repeat(32 << 20)))]);
+    let mut sentence = SentenceRecord { fields: Some(fields), ..record() };
+    let (mut report, out) = open(Form::Stream, &shape(Rows::Article));
+    for number in 1..=80 {
+        sentence.sentence = number;
+        report.sentence(&sentence).unwrap();
+    }
+    report.finish().unwrap();
+    let found = json_rows(&batches(Form::Stream, out.bytes()).1);
+    assert_eq!((found.len(), found[0]["sentences"].as_array().unwrap().len()), (1, 80));
+    assert_eq!(found[0]["fields"].as_str().unwrap().len(), (32 << 20) + r#"{"page":""}"#.len());
+}
+
+#[test]
 fn a_broken_pipe_is_known_as_one() {
     struct Broken;
     impl Write for Broken {

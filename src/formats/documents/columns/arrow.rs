@@ -1,5 +1,4 @@
 use super::super::{BadRecord, DocumentOptions, Documents};
-use super::blocks::{self, Blocks};
 use super::message::{self, Message, Next};
 use super::rows::Columns;
 use super::{Stretch, documents, failed, guarded, rows};
@@ -9,62 +8,31 @@ use arrow_ipc::convert::fb_to_schema;
 use arrow_ipc::reader::{RecordBatchDecoder, read_dictionary};
 use arrow_schema::{Schema, SchemaRef};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read, Seek};
+use std::io::{BufRead, Cursor, Read};
 use std::sync::Arc;
 
-/// What fills an Arrow file up to where the stream within begins, and how often at most: writers align it as they align
-/// columns.
+/// What an Arrow file begins with.
+const MAGIC: [u8; 8] = *b"ARROW1\0\0";
+/// What fills it up to where the stream within begins, and how often at most: writers align it as they align columns.
 const FILLING: [u8; 8] = [0; 8];
 const FILLINGS: usize = 512;
 /// What a file begins with that was written before Arrow files were what Feather means.
 const OLD_FEATHER: &[u8] = b"FEA1";
 
-/// Rows of an Arrow stream.
+/// Rows of an Arrow stream or file. A file is a stream too, between a magic number and a footer that says where its
+/// batches are: read from its beginning it need not be on disk, and what stands before a cut is not lost.
 pub(super) fn read(reader: Box<dyn BufRead>, name: String, options: DocumentOptions) -> Documents {
-    told(begin(reader, false).and_then(|(schema, source)| open(schema, source, &name, options)), &name)
-}
-
-/// Rows of an Arrow file. Where its end is missing, it is read from its beginning as far as it goes.
-pub(super) fn read_file(
-    file: File,
-    name: String,
-    options: DocumentOptions,
-    progress: Box<dyn FnMut(u64)>,
-) -> Documents {
-    let opened = blocks::read(&file, progress).and_then(|whole| match whole {
-        Some((schema, blocks)) => Ok((schema, Source::Blocks(blocks))),
-        None => {
-            let mut reader = BufReader::new(file);
-            reader.rewind().map_err(|error| error.to_string())?;
-            begin(Box::new(reader), true)
-        }
-    });
-    told(opened.and_then(|(schema, source)| open(schema, source, &name, options)), &name)
-}
-
-fn told(opened: Result<(Columns, Batches), String>, name: &str) -> Documents {
-    match opened {
+    match open(reader, &name, options) {
         Ok((columns, batches)) => documents(columns, batches),
-        Err(reason) => failed(BadRecord::whole(name, reason)),
+        Err(reason) => failed(BadRecord::whole(&name, reason)),
     }
 }
 
 fn open(
-    schema: Schema,
-    source: Source,
+    mut reader: Box<dyn BufRead>,
     name: &str,
     options: DocumentOptions,
 ) -> Result<(Columns, Batches), String> {
-    let columns = Columns::new(&schema, name.to_owned(), options)?;
-    let projection = columns.projection().to_vec();
-    let needed = schema.project(&projection).map_err(|error| error.to_string())?;
-    let decoder = Decoder { schema: Arc::new(schema), needed, projection, dictionaries: HashMap::new() };
-    Ok((columns, Batches { source, name: name.to_owned(), decoder, before: 0, over: false }))
-}
-
-/// Reads what stands before the batches of a stream, or of the one in a file.
-fn begin(mut reader: Box<dyn BufRead>, in_file: bool) -> Result<(Schema, Source), String> {
     let mut eight = || {
         let mut bytes = Vec::new();
         reader.by_ref().take(8).read_to_end(&mut bytes).map(|_| bytes).map_err(|error| error.to_string())
@@ -73,63 +41,53 @@ fn begin(mut reader: Box<dyn BufRead>, in_file: bool) -> Result<(Schema, Source)
     if start.starts_with(OLD_FEATHER) {
         return Err("it is a Feather file of version 1; write it again as version 2".to_owned());
     }
+    let in_file = start == MAGIC;
     for _ in 0..FILLINGS {
-        if !start.starts_with(blocks::MAGIC) && start != FILLING {
+        if start != MAGIC && start != FILLING {
             break;
         }
         start = eight()?;
     }
+    let bare = in_file && !start.starts_with(&message::CONTINUATION);
+    let bare = if bare { message::bare_schema(&mut reader, &mut start)? } else { None };
     reader = Box::new(Cursor::new(start).chain(reader));
-    let schema = schema(&mut reader)?;
-    Ok((schema, Source::Stream { reader, in_file }))
+    let schema = match bare {
+        Some(message) => schema(&message)?,
+        None => schema(&first(&mut reader)?)?,
+    };
+    let columns = Columns::new(&schema, name.to_owned(), options)?;
+    let projection = columns.projection().to_vec();
+    let needed = schema.project(&projection).map_err(|error| error.to_string())?;
+    let decoder = Decoder { schema: Arc::new(schema), needed, projection, dictionaries: HashMap::new() };
+    Ok((columns, Batches { reader, name: name.to_owned(), decoder, in_file, before: 0, over: false }))
+}
+
+const NO_SCHEMA: &str = "neither an Arrow stream nor an Arrow file: it does not begin with a schema";
+
+/// The first message.
+fn first(reader: &mut impl Read) -> Result<Message, String> {
+    match message::next(reader).map_err(|reason| format!("{NO_SCHEMA}: {reason}"))? {
+        Next::Message(message) => Ok(message),
+        Next::End | Next::Nothing => Err(NO_SCHEMA.to_owned()),
+    }
 }
 
 /// What the first message says of the columns.
-fn schema(reader: &mut impl Read) -> Result<Schema, String> {
-    let none = || "neither an Arrow stream nor an Arrow file: it does not begin with a schema".to_owned();
-    let Next::Message(message) = message::next(reader).map_err(|reason| format!("{}: {reason}", none()))?
-    else {
-        return Err(none());
-    };
-    let schema = message.head().header_as_schema().ok_or_else(none)?;
+fn schema(message: &Message) -> Result<Schema, String> {
+    let schema = message.head().header_as_schema().ok_or(NO_SCHEMA)?;
     if !schema.endianness().equals_to_target_endianness() {
         return Err("its numbers are big-endian".to_owned());
     }
     guarded(|| Ok::<_, String>(fb_to_schema(schema)))
 }
 
-/// Where messages come from.
-enum Source {
-    Stream {
-        reader: Box<dyn BufRead>,
-        /// Whether it stands in a file: it then has an end mark.
-        in_file: bool,
-    },
-    Blocks(Blocks),
-}
-
-impl Source {
-    fn next(&mut self) -> Result<Next, String> {
-        match self {
-            Self::Stream { reader, in_file } => match message::next(reader)? {
-                Next::Nothing if *in_file => Err("the end of the file is missing".to_owned()),
-                next => Ok(next),
-            },
-            Self::Blocks(blocks) => blocks.next(),
-        }
-    }
-
-    /// True if something can be read behind what could not be.
-    fn can_go_on(&self) -> bool {
-        matches!(self, Self::Blocks(blocks) if blocks.can_go_on())
-    }
-}
-
 /// Batches of rows, one message after the other.
 struct Batches {
-    source: Source,
+    reader: Box<dyn BufRead>,
     name: String,
     decoder: Decoder,
+    /// Whether the stream stands in a file: it then has an end mark.
+    in_file: bool,
     /// Rows before the next batch.
     before: usize,
     over: bool,
@@ -140,13 +98,15 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Stretch> {
         while !self.over {
-            let message = match self.source.next() {
+            let message = match message::next(&mut self.reader) {
                 Ok(Next::Message(message)) => message,
+                Ok(Next::Nothing) if self.in_file => {
+                    return Some(Err(self.cut("the end of the file is missing")));
+                }
                 Ok(Next::Nothing | Next::End) => {
                     self.over = true;
                     break;
                 }
-                Err(reason) if self.source.can_go_on() => return Some(Err(self.lost(0, &reason))),
                 Err(reason) => return Some(Err(self.cut(&reason))),
             };
             let (first, count) = (self.before + 1, message.rows());
@@ -158,7 +118,15 @@ impl Iterator for Batches {
                 Ok(Taken::Nothing) => {}
                 // The rows behind it would be read with what was in its place before.
                 Err(Failure::Dictionary(reason)) => return Some(Err(self.cut(&reason))),
-                Err(Failure::Batch(reason)) => return Some(Err(self.lost(count, &reason))),
+                Err(Failure::Batch(reason)) => {
+                    self.before += count;
+                    let which = match count {
+                        0 => format!("the batch before row {first}"),
+                        count => rows(first, count),
+                    };
+                    let reason = format!("{which} cannot be read: {reason}");
+                    return Some(Err(BadRecord::at(&self.name, first, reason, [])));
+                }
             }
         }
         None
@@ -166,17 +134,6 @@ impl Iterator for Batches {
 }
 
 impl Batches {
-    /// Says that a batch cannot be read, and passes over its rows; 0 if nobody knows how many it has.
-    fn lost(&mut self, count: usize, reason: &str) -> BadRecord {
-        let first = self.before + 1;
-        self.before += count;
-        let which = match count {
-            0 => format!("a batch before row {first}"),
-            count => rows(first, count),
-        };
-        BadRecord::at(&self.name, first, format!("{which} cannot be read: {reason}"), [])
-    }
-
     /// Says that nothing more can be read.
     fn cut(&mut self, reason: &str) -> BadRecord {
         self.over = true;

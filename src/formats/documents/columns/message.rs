@@ -1,5 +1,6 @@
 //! The messages that an Arrow stream consists of, checked before anything is made of them.
 
+use super::there_is_memory;
 use arrow_ipc::{CompressionType, MessageHeader, RecordBatch, root_as_message};
 use std::io::Read;
 
@@ -19,7 +20,7 @@ pub(super) enum Next {
 }
 
 /// What stands before the length of a message, since 2019.
-const CONTINUATION: [u8; 4] = [0xff; 4];
+pub(super) const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Rows that no batch has: counts above are hostile, and sums of them would not be safe.
 const MANY: i64 = 1 << 32;
 
@@ -42,6 +43,26 @@ pub(super) fn next(reader: &mut impl Read) -> Result<Next, String> {
     let length = u64::try_from(length).map_err(|_| format!("a message says {length} bytes follow it"))?;
     let body = whole(read(reader, length)?, length)?;
     Ok(Next::Message(Message { head, body }))
+}
+
+/// Reads a schema that stands in a file without the length before it: Polars leaves that out, as readers go by the footer.
+/// It ends where the next message begins. `start` is what was read already, and then what is to be read again.
+pub(super) fn bare_schema(reader: &mut impl Read, start: &mut Vec<u8>) -> Result<Option<Message>, String> {
+    /// Bytes of a schema, at most.
+    const MOST: usize = 1 << 20;
+    while start.len() < MOST {
+        let word = read(reader, 8)?;
+        if word.starts_with(&CONTINUATION)
+            && parsed(start).is_ok_and(|head| head.header_as_schema().is_some())
+        {
+            return Ok(Some(Message { head: std::mem::replace(start, word), body: Vec::new() }));
+        }
+        start.extend_from_slice(&word);
+        if word.len() < 8 {
+            break;
+        }
+    }
+    Ok(None)
 }
 
 /// Up to so many bytes.
@@ -128,9 +149,8 @@ fn check_expansion(bytes: &[u8], codec: CompressionType) -> Result<(), String> {
     // The most that a byte can stand for: long matches in LZ4, blocks of one repeated byte in Zstandard.
     let most = if codec == CompressionType::LZ4_FRAME { 255 } else { 1 << 15 };
     let possible = |size: &usize| *size <= compressed.len().saturating_mul(most);
-    let memory = |size: usize| Vec::<u8>::new().try_reserve_exact(size).is_ok();
     match usize::try_from(size).ok().filter(possible) {
-        Some(size) if memory(size) => Ok(()),
+        Some(size) if there_is_memory(size) => Ok(()),
         Some(size) => {
             Err(format!("there is no memory for a buffer of {size} bytes; write batches of fewer rows"))
         }

@@ -1,7 +1,6 @@
 //! Rows of columns: Parquet files, Arrow files and streams.
 
 mod arrow;
-mod blocks;
 mod message;
 mod pages;
 mod parquet;
@@ -13,45 +12,42 @@ mod thrift;
 use self::rows::Columns;
 use super::{BadRecord, Document, DocumentOptions, Documents, InputFormat};
 use arrow_array::RecordBatch;
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufRead, Cursor, Read, Seek};
+use std::io::{BufRead, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Once;
 
-/// Rows that are turned into documents at a time.
-const ROWS: usize = 1024;
+/// Rows that are turned into documents at a time: long texts must fit into memory so often.
+const ROWS: usize = 128;
 
 /// Rows that stand together, with the number of the first, from 1; or why rows cannot be read.
 type Stretch = Result<(usize, RecordBatch), BadRecord>;
 
-/// Rows of an input that is read from its beginning to its end. Parquet and Arrow files are read from their end: such an
-/// input is copied to a temporary file first, however large it is.
+/// Rows of an input that is read from its beginning to its end. A Parquet file is read from its end: it is copied to a
+/// temporary file first, however large it is.
 pub(super) fn read(
     mut reader: Box<dyn BufRead>,
     format: InputFormat,
     name: String,
     options: DocumentOptions,
 ) -> Documents {
-    let mut start = Vec::new();
-    if let Err(error) = reader.by_ref().take(InputFormat::MAGIC as u64).read_to_end(&mut start) {
-        return failed(BadRecord::whole(&name, error.to_string()));
+    if format != InputFormat::Parquet {
+        return arrow::read(reader, name, options);
     }
-    let found = InputFormat::of_magic(&start);
-    let mut reader = Cursor::new(start).chain(reader);
     let copy = || {
         let mut file = tempfile::tempfile()?;
         std::io::copy(&mut reader, &mut file)?;
+        file.rewind()?;
         Ok::<File, std::io::Error>(file)
     };
-    match (format, found) {
-        (InputFormat::Parquet, _) | (_, Some(InputFormat::Arrow)) => {}
-        _ => return arrow::read(Box::new(reader), name, options),
-    }
     match { copy }() {
-        Ok(file) => read_file(file, name, options, |_| {}),
+        Ok(file) => read_parquet(file, name, options, |_| {}),
         Err(error) => failed(BadRecord::whole(
             &name,
             format!(
-                "cannot be copied to {}, as a file of columns that does not come from disk must be: {error}; \
+                "cannot be copied to {}, as a Parquet file that does not come from disk must be: {error}; \
                  `TMPDIR` names another folder",
                 std::env::temp_dir().display()
             ),
@@ -59,21 +55,13 @@ pub(super) fn read(
     }
 }
 
-/// Rows of a Parquet file or an Arrow file; `progress` is told of the bytes that the rows read are of the file.
-pub(super) fn read_file(
-    mut file: File,
+/// Rows of a Parquet file; `progress` is told of the bytes that the rows read are of the file.
+pub(super) fn read_parquet(
+    file: File,
     name: String,
     options: DocumentOptions,
     progress: impl FnMut(u64) + 'static,
 ) -> Documents {
-    let mut start = Vec::new();
-    let looked = file.rewind().and_then(|()| (&file).take(InputFormat::MAGIC as u64).read_to_end(&mut start));
-    if let Err(error) = looked {
-        return failed(BadRecord::whole(&name, error.to_string()));
-    }
-    if InputFormat::of_magic(&start) == Some(InputFormat::Arrow) {
-        return arrow::read_file(file, name, options, Box::new(progress));
-    }
     match parquet::Groups::open(file, name.clone(), options, progress) {
         Ok((columns, groups)) => documents(columns, groups),
         Err(reason) => failed(BadRecord::whole(&name, reason)),
@@ -82,9 +70,10 @@ pub(super) fn read_file(
 
 /// The documents of rows that are read one stretch after the other.
 fn documents(columns: Columns, stretches: impl Iterator<Item = Stretch> + 'static) -> Documents {
+    let columns = Rc::new(columns);
     Box::new(stretches.flat_map(move |stretch| -> Box<dyn Iterator<Item = Result<Document, BadRecord>>> {
         match stretch {
-            Ok((first, batch)) => Box::new(columns.documents(first, &batch).into_iter()),
+            Ok((first, batch)) => Box::new(columns.clone().documents(first, batch)),
             Err(bad) => Box::new(std::iter::once(Err(bad))),
         }
     }))
@@ -99,7 +88,11 @@ fn failed(bad: BadRecord) -> Documents {
 /// differences, levels of more values than there are, a dictionary that is missing; in `arrow_ipc` types that there are not,
 /// and batches with fewer buffers than their columns call for.
 fn guarded<T, E: std::fmt::Display>(read: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(read)) {
+    silence_guarded();
+    let around = GUARDED.replace(true);
+    let answer = catch_unwind(AssertUnwindSafe(read));
+    GUARDED.set(around);
+    match answer {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(panic) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
@@ -109,7 +102,34 @@ fn guarded<T, E: std::fmt::Display>(read: impl FnOnce() -> Result<T, E>) -> Resu
     }
 }
 
+thread_local! {
+    /// Whether a panic of this thread is caught here.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps the hook of the process from reporting a panic that is told as an error.
+fn silence_guarded() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !GUARDED.get() {
+                report(panic);
+            }
+        }));
+    });
+}
+
+/// Whether there is memory for so many bytes, which will be asked for at once.
+fn there_is_memory(bytes: usize) -> bool {
+    Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+}
+
 /// "rows 1 to 7", "row 7".
 fn rows(first: usize, count: usize) -> String {
-    if count == 1 { format!("row {first}") } else { format!("rows {first} to {}", first + count - 1) }
+    if count == 1 {
+        format!("row {first}")
+    } else {
+        format!("rows {first} to {}", first.saturating_add(count - 1))
+    }
 }

@@ -1,11 +1,13 @@
 //! The pages of a row group, checked before anything is made of them.
 
-use super::thrift::varint;
+use super::there_is_memory;
+use super::thrift::{self, PageHead, varint};
 use parquet::arrow::arrow_reader::RowGroups;
-use parquet::basic::Encoding;
+use parquet::basic::{Compression, Encoding};
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 use std::fs::File;
 use std::sync::Arc;
@@ -33,7 +35,10 @@ impl RowGroups for OneGroup {
         let pages = SerializedPageReader::new(self.file.clone(), chunk, self.num_rows(), None)?;
         let column = chunk.column_descr();
         let levels = usize::from(column.max_rep_level() > 0) + usize::from(column.max_def_level() > 0);
-        Ok(Box::new(OneChunk(Some(Checked { pages, levels }))))
+        let (start, length) = chunk.byte_range();
+        let most = most_expansion(chunk.compression());
+        let heads = Heads { file: self.file.clone(), next: start, end: start.saturating_add(length), most };
+        Ok(Box::new(OneChunk(Some(Checked { pages, heads, levels }))))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
@@ -60,6 +65,7 @@ impl PageIterator for OneChunk {}
 
 struct Checked {
     pages: SerializedPageReader<File>,
+    heads: Heads,
     /// Levels that stand before the values of a page: of repetition, of definition, both or none.
     levels: usize,
 }
@@ -74,6 +80,7 @@ impl Iterator for Checked {
 
 impl PageReader for Checked {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
+        self.heads.check_next().map_err(ParquetError::General)?;
         let page = self.pages.get_next_page()?;
         match page.as_ref().map_or(Ok(()), |page| check(page, self.levels)) {
             Ok(()) => Ok(page),
@@ -86,7 +93,68 @@ impl PageReader for Checked {
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
+        self.heads.check_next().map_err(ParquetError::General)?;
         self.pages.skip_next_page()
+    }
+}
+
+/// The heads of the pages of one column, looked at before the pages are read.
+struct Heads {
+    file: Arc<File>,
+    /// Where the next head stands, and where the last page ends.
+    next: u64,
+    end: u64,
+    /// What a byte can stand for at most; `None` if nothing is compressed.
+    most: Option<u64>,
+}
+
+impl Heads {
+    /// Whether the next page can grow to the size it says, and there is memory for that: it is asked for at once.
+    fn check_next(&mut self) -> std::result::Result<(), String> {
+        let Some(most) = self.most else { return Ok(()) };
+        while self.next < self.end {
+            let PageHead { length, kind, compressed, size } = self.read()?;
+            self.next = self.next.saturating_add(length).saturating_add(compressed);
+            if size > compressed.saturating_mul(most) {
+                return Err(format!("a page of {compressed} bytes says it stands for {size}"));
+            }
+            if !usize::try_from(size).is_ok_and(there_is_memory) {
+                return Err(format!("there is no memory for a page of {size} bytes"));
+            }
+            // The reader passes over these.
+            if kind != PageHead::INDEX {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> std::result::Result<PageHead, String> {
+        /// Bytes of a head, usually and at most: it may have the least and the greatest of its values.
+        const USUAL: u64 = 4 << 10;
+        const MOST: u64 = 64 << 20;
+        let there = (self.end - self.next).min(MOST);
+        let mut length = there.min(USUAL);
+        loop {
+            let bytes = self.file.get_bytes(self.next, length as usize).map_err(|error| error.to_string())?;
+            match thrift::page_head(&bytes) {
+                Err(_) if length < there => length = there.min(length * 16),
+                head => return head.map_err(|reason| format!("of the head of a page, {reason}")),
+            }
+        }
+    }
+}
+
+/// The most bytes that a compressed byte can stand for: copies in Snappy and LZ4, matches in gzip, blocks of one repeated
+/// byte in Zstandard, all of what a block may have in Brotli.
+fn most_expansion(codec: Compression) -> Option<u64> {
+    match codec {
+        Compression::UNCOMPRESSED => None,
+        Compression::SNAPPY => Some(32),
+        Compression::LZ4 | Compression::LZ4_RAW => Some(255),
+        Compression::GZIP(_) => Some(1032),
+        Compression::ZSTD(_) => Some(1 << 15),
+        Compression::BROTLI(_) | Compression::LZO => Some(1 << 24),
     }
 }
 

@@ -95,7 +95,7 @@ impl<P: FnMut(u64)> Groups<P> {
     /// Says what cannot be read of the row group before `next`, and passes over it.
     fn passed_over(&mut self, read: usize, reason: &str) -> BadRecord {
         let count = self.rows(self.next - 1).unwrap_or(0).saturating_sub(read);
-        let first = self.before + read + 1;
+        let first = self.before.saturating_add(read + 1);
         let which = match count {
             0 => "its rows".to_owned(),
             count => rows(first, count),
@@ -112,7 +112,8 @@ impl<P: FnMut(u64)> Groups<P> {
     /// Notes that the row group before `next` is done with.
     fn close(&mut self, rows: usize) {
         self.open = None;
-        self.before += rows;
+        // Row groups may say any number.
+        self.before = self.before.saturating_add(rows);
         let total = self.metadata.metadata().file_metadata().num_rows().max(1) as u128;
         let done = (u128::from(self.bytes) * self.before as u128 / total).min(self.bytes.into()) as u64;
         (self.progress)(done.saturating_sub(self.told));
@@ -151,6 +152,9 @@ fn check_footer(mut file: &File, bytes: u64) -> Result<(), String> {
     };
     let [a, b, c, d, magic @ ..] = { tail }().map_err(|_| "it is too short")?;
     let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+    if &magic == b"PARE" {
+        return Err("it is encrypted".to_owned());
+    }
     if &magic != b"PAR1" || length + TAIL > bytes {
         return Err("its end, which says what is in it, is missing".to_owned());
     }
@@ -178,7 +182,7 @@ impl<P: FnMut(u64)> Iterator for Groups<P> {
                 }
                 continue;
             };
-            let first = self.before + open.read + 1;
+            let first = self.before.saturating_add(open.read + 1);
             match open.next() {
                 Ok(Some(batch)) => return Some(Ok((first, batch))),
                 Ok(None) => {

@@ -7,6 +7,7 @@ use arrow_cast::cast;
 use arrow_json::writer::LineDelimited;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema};
 use serde_json::{Map, Value};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Which columns of an input are read, and what they are read as.
@@ -53,11 +54,17 @@ impl Columns {
         &self.projection
     }
 
-    /// The documents of some rows, which have the columns of the projection; the first is row `first`.
-    pub(super) fn documents(&self, first: usize, batch: &RecordBatch) -> Vec<Result<Document, BadRecord>> {
+    /// The documents of some rows, which have the columns of the projection; the first is row `first`. However many rows
+    /// there are, few are documents at a time.
+    pub(super) fn documents(
+        self: Rc<Self>,
+        first: usize,
+        batch: RecordBatch,
+    ) -> impl Iterator<Item = Result<Document, BadRecord>> {
         let slices = (0..batch.num_rows()).step_by(ROWS);
-        let slice = |from: usize| batch.slice(from, ROWS.min(batch.num_rows() - from));
-        slices.flat_map(|from| self.few(first + from, &slice(from))).collect()
+        slices.flat_map(move |from| {
+            self.few(first + from, &batch.slice(from, ROWS.min(batch.num_rows() - from)))
+        })
     }
 
     fn few(&self, first: usize, batch: &RecordBatch) -> Vec<Result<Document, BadRecord>> {

@@ -10,6 +10,7 @@ use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataWriter};
 use parquet::file::properties::WriterProperties;
 use serde_json::json;
 use std::io::{Cursor, Write};
@@ -226,10 +227,8 @@ fn only_the_columns_that_are_needed_are_read() {
     }
     // The pages of a column that is not read may be anything.
     let mut content = written(InputFormat::Parquet, &[numbered(0, 3)]);
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&content).unwrap();
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).unwrap();
-    let score = metadata.metadata().row_group(0).column(2);
+    let metadata = metadata(&content);
+    let score = metadata.row_group(0).column(2);
     assert_eq!(score.column_path().string(), "score");
     let (start, length) = score.byte_range();
     content[start as usize..(start + length) as usize].fill(0xff);
@@ -253,6 +252,70 @@ fn a_broken_row_group_costs_its_rows_and_no_others() {
     assert_eq!(documents[20].as_ref().unwrap().id, json!(29));
 }
 
+/// The metadata of a Parquet file.
+fn metadata(content: &[u8]) -> Arc<ParquetMetaData> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).unwrap().metadata().clone()
+}
+
+#[test]
+fn a_page_that_cannot_have_the_size_it_says_is_refused_before_memory_is_asked_for() {
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["Long. ".repeat(5000)]));
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_dictionary_enabled(false)
+        .build();
+    let mut content = written_with(InputFormat::Parquet, &[batch(vec![("text", text)])], properties, None);
+    let (start, _) = metadata(&content).row_group(0).column(0).byte_range();
+    // The head: a kind, and the size as a number of three bytes.
+    let head = &mut content[start as usize..][..6];
+    assert_eq!((&head[..3], head[5] & 0x80), (&[0x15, 0, 0x15][..], 0));
+    head[3..].copy_from_slice(&[0xfe, 0xff, 0x7f]);
+    let documents = read(content, &options(InputFormat::Parquet));
+    let bad = documents[0].as_ref().unwrap_err();
+    assert!(bad.reason.contains("says it stands for 1048575"), "{bad}");
+}
+
+#[test]
+fn row_groups_may_say_any_number_of_rows() {
+    let mut content = written(InputFormat::Parquet, &[numbered(0, 2), numbered(2, 4), numbered(4, 6)]);
+    let whole = metadata(&content);
+    let many = |group: &parquet::file::metadata::RowGroupMetaData| {
+        group.clone().into_builder().set_num_rows(i64::MAX).build().unwrap()
+    };
+    let groups = whole.row_groups().iter().map(many).collect();
+    let lying = ParquetMetaData::new(whole.file_metadata().clone(), groups);
+    ParquetMetaDataWriter::new(&mut content, &lying).finish().unwrap();
+    let documents = read(content, &options(InputFormat::Parquet));
+    assert!(documents.iter().any(Result::is_err) && documents.len() <= 9, "{documents:?}");
+}
+
+#[test]
+fn an_encrypted_file_is_told_as_one() {
+    let mut content = written(InputFormat::Parquet, &[numbered(0, 2)]);
+    *content.last_mut().unwrap() = b'E';
+    let bad = read(content, &options(InputFormat::Parquet)).remove(0).unwrap_err();
+    assert!(bad.reason.contains("it is encrypted"), "{bad}");
+}
+
+/// An Arrow file as Polars writes it: the length before the schema is left out.
+fn bare(mut file: Vec<u8>) -> Vec<u8> {
+    let at = file.windows(4).position(|bytes| bytes == [0xff; 4]).unwrap();
+    file.drain(at..at + 8);
+    file
+}
+
+#[test]
+fn a_schema_without_its_length_is_read() {
+    let content = bare(written(InputFormat::Arrow, &[numbered(0, 3), numbered(3, 6)]));
+    let documents = read(content, &options(InputFormat::Arrow));
+    let ids: Vec<_> = documents.into_iter().map(|document| document.unwrap().id).collect();
+    assert_eq!(ids, (0..6).map(|row| json!(row)).collect::<Vec<_>>());
+    let empty = bare(written(InputFormat::Arrow, &[numbered(0, 0)]));
+    assert!(read(empty, &options(InputFormat::Arrow)).is_empty());
+}
+
 #[test]
 fn a_broken_batch_costs_its_rows_and_a_cut_those_behind_it() {
     for format in [InputFormat::Arrow, InputFormat::ArrowStream] {
@@ -270,17 +333,6 @@ fn a_broken_batch_costs_its_rows_and_a_cut_those_behind_it() {
         let bad = documents[20].as_ref().unwrap_err();
         assert!(bad.reason.starts_with("nothing can be read from row 21 on: it ends in the middle"), "{bad}");
     }
-}
-
-#[test]
-fn the_end_of_a_file_is_believed_where_its_beginning_is_no_stream() {
-    // As Polars writes it: the schema at the beginning is not told to be a message.
-    let mut content = written(InputFormat::Arrow, &[numbered(0, 10), numbered(10, 20)]);
-    let schema = content.windows(4).position(|bytes| bytes == [0xff; 4]).unwrap();
-    content[schema..schema + 8].fill(0);
-    let documents = read(content, &options(InputFormat::Arrow));
-    assert_eq!(documents.len(), 20);
-    assert!(documents.iter().all(Result::is_ok));
 }
 
 #[test]
@@ -333,6 +385,7 @@ fn samples() -> Vec<(InputFormat, Vec<u8>)> {
         (InputFormat::Parquet, parquet(Some(Encoding::PLAIN), Compression::ZSTD(ZstdLevel::default()))),
         arrow(InputFormat::Arrow, None),
         arrow(InputFormat::Arrow, Some(CompressionType::LZ4_FRAME)),
+        (InputFormat::Arrow, bare(arrow(InputFormat::Arrow, None).1)),
         arrow(InputFormat::ArrowStream, None),
         arrow(InputFormat::ArrowStream, Some(CompressionType::ZSTD)),
     ]

@@ -1,5 +1,5 @@
-//! What a Parquet footer says of its own size, checked before it is believed: memory is asked for by the lengths of its
-//! lists, and the stack by the depth of its schema.
+//! What a Parquet footer, and the head of a page, says of sizes, checked before it is believed: memory is asked for by them
+//! and by the lengths of lists, and the stack by the depth of a schema.
 
 /// Types of the compact protocol of Thrift.
 const TRUE: u8 = 1;
@@ -29,6 +29,39 @@ pub(super) fn check(footer: &[u8]) -> Result<(), &'static str> {
         if (field, kind) == (SCHEMA, LIST) { thrift.schema()? } else { thrift.skip(kind, 0)? }
     }
     Ok(())
+}
+
+/// What stands before a page.
+#[derive(Debug, PartialEq)]
+pub(super) struct PageHead {
+    /// Bytes of the head itself.
+    pub(super) length: u64,
+    pub(super) kind: i64,
+    /// Bytes of the page as it stands in the file, and as it will be.
+    pub(super) compressed: u64,
+    pub(super) size: u64,
+}
+
+impl PageHead {
+    /// The kind of pages that hold no values.
+    pub(super) const INDEX: i64 = 1;
+}
+
+/// The head that stands at the beginning of these bytes.
+pub(super) fn page_head(bytes: &[u8]) -> Result<PageHead, &'static str> {
+    let mut thrift = Thrift { rest: bytes };
+    let mut said = [None; 3];
+    let mut field = 0;
+    while let Some(kind) = thrift.field(&mut field)? {
+        match (field, kind) {
+            (1..=3, I32) => said[field as usize - 1] = Some(thrift.zigzag()?),
+            _ => thrift.skip(kind, 0)?,
+        }
+    }
+    let [Some(kind), Some(size), Some(compressed)] = said else { return Err("its sizes are missing") };
+    let bytes_of = |size: i64| u64::try_from(size).map_err(|_| "a size is less than nothing");
+    let length = (bytes.len() - thrift.rest.len()) as u64;
+    Ok(PageHead { length, kind, compressed: bytes_of(compressed)?, size: bytes_of(size)? })
 }
 
 struct Thrift<'a> {
@@ -209,6 +242,17 @@ mod tests {
                 Err("its schema has more elements, or is deeper, than can be")
             );
         }
+    }
+
+    #[test]
+    fn a_head_of_a_page_says_its_sizes_and_where_it_ends() {
+        // A kind, the size and the compressed size; then a struct, and what is not of the head.
+        let head = [0x15, 0, 0x15, 200, 1, 0x15, 40, 0x2c, 0x15, 8, 0, 0, 0xff];
+        let expected = PageHead { length: 12, kind: 0, compressed: 20, size: 100 };
+        assert_eq!(page_head(&head), Ok(expected));
+        assert!((0..12).all(|end| page_head(&head[..end]).is_err()));
+        assert_eq!(page_head(&[0x15, 0, 0]), Err("its sizes are missing"));
+        assert_eq!(page_head(&[0x15, 0, 0x15, 1, 0x15, 0, 0]), Err("a size is less than nothing"));
     }
 
     #[test]
