@@ -33,6 +33,7 @@ pub mod encoder;
 pub mod engine;
 pub mod evaluation;
 pub mod formats;
+mod guarded;
 pub mod head;
 #[cfg(feature = "hub")]
 pub mod hub;

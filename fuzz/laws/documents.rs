@@ -104,7 +104,8 @@ fn bad_rows(content: &[u8], read: &Read) {
     let starts = content.iter().enumerate().filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at + 1);
     let starts: Vec<usize> = std::iter::once(0).chain(starts).collect();
     for bad in read.iter().filter_map(|read| read.as_ref().err()) {
-        let line = bad.line.expect("a row stands on a line");
+        // Without a line it is the input as a whole that cannot be read, for its header.
+        let Some(line) = bad.line else { continue };
         let from =
             content.get(*starts.get(line - 1).expect("a line of the input")..).expect("a place in the input");
         let record = bad.record.strip_suffix(b"\n").unwrap_or(&bad.record);

@@ -3,8 +3,9 @@
 
 use super::checkpoint::is_buffer;
 use super::pickle::{Id, Node, Pickle};
-use super::weights::finite;
-use candle_core::{Device, Tensor};
+use super::weights::finite_tensor;
+use candle_core::{DType, Device, Tensor};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -13,7 +14,7 @@ use zip::ZipArchive;
 
 /// Where the values of a tensor stand.
 struct Place {
-    kind: Kind,
+    kind: DType,
     /// Name of its storage in the archive.
     storage: String,
     /// Values before its first.
@@ -23,51 +24,15 @@ struct Place {
     strides: Vec<usize>,
 }
 
-/// Numbers of a storage.
-#[derive(Clone, Copy)]
-enum Kind {
-    F32,
-    F64,
-    F16,
-    Bf16,
-    U8,
-    I64,
-}
-
-impl Kind {
-    const NAMES: [(&str, Self); 6] = [
-        ("torch FloatStorage", Self::F32),
-        ("torch DoubleStorage", Self::F64),
-        ("torch HalfStorage", Self::F16),
-        ("torch BFloat16Storage", Self::Bf16),
-        ("torch ByteStorage", Self::U8),
-        ("torch LongStorage", Self::I64),
-    ];
-
-    fn bytes(self) -> usize {
-        match self {
-            Self::U8 => 1,
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 => 4,
-            Self::F64 | Self::I64 => 8,
-        }
-    }
-
-    /// A number, of as many bytes as it takes.
-    fn number(self, bytes: &[u8]) -> f32 {
-        fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-            bytes.try_into().expect("as many bytes as the number takes")
-        }
-        match self {
-            Self::F32 => f32::from_le_bytes(array(bytes)),
-            Self::F64 => f64::from_le_bytes(array(bytes)) as f32,
-            Self::F16 => half::f16::from_le_bytes(array(bytes)).to_f32(),
-            Self::Bf16 => half::bf16::from_le_bytes(array(bytes)).to_f32(),
-            Self::U8 => bytes[0].into(),
-            Self::I64 => i64::from_le_bytes(array(bytes)) as f32,
-        }
-    }
-}
+/// Storages, and what they hold.
+const KINDS: [(&str, DType); 6] = [
+    ("torch FloatStorage", DType::F32),
+    ("torch DoubleStorage", DType::F64),
+    ("torch HalfStorage", DType::F16),
+    ("torch BFloat16Storage", DType::BF16),
+    ("torch ByteStorage", DType::U8),
+    ("torch LongStorage", DType::I64),
+];
 
 /// Values of all tensors together, for every byte of the file: two tensors may share a storage, any number would be a way to
 /// fill the memory from a small file.
@@ -81,8 +46,8 @@ pub(super) fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, String
     let wrong = |reason: String| format!("the weights cannot be read: {reason}");
     let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
     let size = file.metadata().map_err(|e| wrong(e.to_string()))?.len();
-    let mut archive =
-        Archive { zip: ZipArchive::new(BufReader::new(file)).map_err(|e| wrong(e.to_string()))?, size };
+    let zip = ZipArchive::new(BufReader::new(file)).map_err(|e| wrong(e.to_string()))?;
+    let mut archive = Archive { zip, size, left: size, storages: BTreeMap::new() };
     let (folder, pickle) = archive.pickle().map_err(wrong)?;
     let mut left = size.saturating_mul(SHARED);
     let mut tensors = BTreeMap::new();
@@ -100,10 +65,12 @@ pub(super) fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, String
         left = count.and_then(|count| left.checked_sub(count)).ok_or_else(|| {
             wrong(format!("{:?} has more values than a file of {size} bytes can hold", place.shape))
         })?;
-        let storage = archive.entry(&format!("{folder}/data/{}", place.storage)).map_err(wrong)?;
-        let values = finite(name, values(&place, &storage).map_err(wrong)?.into_iter())?;
-        let tensor = Tensor::from_vec(values, place.shape, &Device::Cpu).map_err(|e| wrong(e.to_string()))?;
-        tensors.insert(name.to_owned(), tensor);
+        let storage = archive.storage(&format!("{folder}/data/{}", place.storage)).map_err(wrong)?;
+        let bytes = bytes(&place, storage).map_err(wrong)?;
+        let tensor = Tensor::from_raw_buffer(&bytes, place.kind, &place.shape, &Device::Cpu)
+            .and_then(|tensor| tensor.to_dtype(DType::F32))
+            .map_err(|e| wrong(e.to_string()))?;
+        tensors.insert(name.to_owned(), finite_tensor(name, tensor)?);
     }
     if tensors.is_empty() {
         return Err("it holds no tensors by name: not a `state_dict`".into());
@@ -113,16 +80,29 @@ pub(super) fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, String
 
 struct Archive {
     zip: ZipArchive<BufReader<File>>,
-    /// Bytes of the file. torch compresses nothing: no part of it is longer.
+    /// Bytes of the file. torch compresses nothing: all that is in it together is not longer.
     size: u64,
+    left: u64,
+    storages: BTreeMap<String, Vec<u8>>,
 }
 
 impl Archive {
     fn entry(&mut self, name: &str) -> Result<Vec<u8>, String> {
         let entry = self.zip.by_name(name).map_err(|e| format!("{name}: {e}"))?;
         let mut bytes = Vec::new();
-        entry.take(self.size).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
+        entry.take(self.left + 1).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left =
+            left.ok_or_else(|| format!("there is more in the archive than {} bytes can hold", self.size))?;
         Ok(bytes)
+    }
+
+    fn storage(&mut self, name: &str) -> Result<&[u8], String> {
+        if !self.storages.contains_key(name) {
+            let bytes = self.entry(name)?;
+            self.storages.insert(name.to_owned(), bytes);
+        }
+        Ok(&self.storages[name])
     }
 
     /// The pickle, and the folder that it is in.
@@ -162,7 +142,7 @@ fn place(pickle: &Pickle, arguments: &[Id]) -> Option<Place> {
     let Node::Outside(storage) = pickle.node(*storage) else { return None };
     let [_, class, key, ..] = pickle.tuple(*storage)? else { return None };
     let Node::Name(class) = pickle.node(*class) else { return None };
-    let (_, kind) = Kind::NAMES.into_iter().find(|(name, _)| name == class)?;
+    let (_, kind) = KINDS.into_iter().find(|(name, _)| name == class)?;
     let counts = |id: Id| pickle.tuple(id)?.iter().map(|&id| pickle.count(id)).collect::<Option<Vec<_>>>();
     Some(Place {
         kind,
@@ -174,23 +154,21 @@ fn place(pickle: &Pickle, arguments: &[Id]) -> Option<Place> {
 }
 
 /// The values of a tensor in the order of its indices.
-fn values(place: &Place, storage: &[u8]) -> Result<Vec<f32>, String> {
+fn bytes<'a>(place: &Place, storage: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
     let Place { kind, offset, shape, strides, .. } = place;
+    let width = kind.size_in_bytes();
     let outside = || "it lies outside its storage".to_owned();
     if shape.len() != strides.len() {
         return Err("it has not one stride for every dimension".into());
     }
     if shape.contains(&0) {
-        return Ok(Vec::new());
+        return Ok(Cow::default());
     }
-    let reach = shape
-        .iter()
-        .zip(strides)
-        .try_fold(*offset, |end, (n, stride)| end.checked_add((n - 1).checked_mul(*stride)?));
-    if reach.ok_or_else(outside)? >= storage.len() / kind.bytes() {
+    let mut steps = shape.iter().zip(strides);
+    let reach = steps.try_fold(*offset, |end, (n, stride)| end.checked_add((n - 1).checked_mul(*stride)?));
+    if reach.ok_or_else(outside)? >= storage.len() / width {
         return Err(outside());
     }
-    let bytes = kind.bytes();
     let count: usize = shape.iter().product();
     // Strides of values that follow each other, from the last dimension on; where there is one index the stride is not asked for.
     let dense = shape
@@ -199,15 +177,14 @@ fn values(place: &Place, storage: &[u8]) -> Result<Vec<f32>, String> {
         .rev()
         .try_fold(1, |dense, (&n, &stride)| (n == 1 || stride == dense).then_some(dense * n));
     if dense.is_some() {
-        let part = &storage[offset * bytes..][..count * bytes];
-        return Ok(part.chunks_exact(bytes).map(|number| kind.number(number)).collect());
+        return Ok(Cow::Borrowed(&storage[offset * width..][..count * width]));
     }
-    let mut values = Vec::with_capacity(count);
+    let mut bytes = Vec::with_capacity(count * width);
     let mut index = vec![0; shape.len()];
     let mut at = *offset;
     loop {
-        values.push(kind.number(&storage[at * bytes..][..bytes]));
-        let Some(next) = (0..shape.len()).rev().find(|&d| index[d] + 1 < shape[d]) else { return Ok(values) };
+        bytes.extend_from_slice(&storage[at * width..][..width]);
+        let Some(next) = (0..shape.len()).rev().find(|&d| index[d] + 1 < shape[d]) else { break };
         index[next] += 1;
         at += strides[next];
         for d in next + 1..shape.len() {
@@ -215,6 +192,7 @@ fn values(place: &Place, storage: &[u8]) -> Result<Vec<f32>, String> {
             index[d] = 0;
         }
     }
+    Ok(Cow::Owned(bytes))
 }
 
 #[cfg(test)]

@@ -66,6 +66,12 @@ pub(super) fn read_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>,
     Ok(tensors)
 }
 
+/// The tensor, if all of its values are numbers.
+pub(super) fn finite_tensor(name: &str, tensor: Tensor) -> Result<Tensor, String> {
+    let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(|e| e.to_string())?;
+    finite(name, values.into_iter()).map(|_| tensor)
+}
+
 fn values(file: &SafeTensors, name: &str, view: &TensorView) -> Result<Vec<f32>, String> {
     let bytes = view.data();
     match view.dtype() {
@@ -109,7 +115,7 @@ fn values(file: &SafeTensors, name: &str, view: &TensorView) -> Result<Vec<f32>,
 }
 
 /// The values of a tensor, checked while they are read, so that the check costs no second pass.
-pub(super) fn finite(name: &str, values: impl Iterator<Item = f32>) -> Result<Vec<f32>, String> {
+fn finite(name: &str, values: impl Iterator<Item = f32>) -> Result<Vec<f32>, String> {
     let mut finite = true;
     // `inspect` would hide the length from `collect`, and with it the fast loop.
     let note = |x: f32| {

@@ -290,7 +290,7 @@ impl Found {
         for (number, line) in content.split(|&byte| byte == b'\n').enumerate() {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if !line.trim_ascii().is_empty() {
-                let added = self.add(path(line));
+                let added = self.add(path_of(line));
                 added.map_err(|reason| misuse(format!("--files-from {name}:{}: {reason}", number + 1)))?;
             }
         }
@@ -309,7 +309,7 @@ fn is_not_found(error: &walkdir::Error) -> bool {
 }
 
 /// A path of a list: any bytes where the system has such paths.
-fn path(line: &[u8]) -> PathBuf {
+pub(crate) fn path_of(line: &[u8]) -> PathBuf {
     #[cfg(unix)]
     return <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(line).into();
     #[cfg(not(unix))]

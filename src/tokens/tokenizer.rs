@@ -1,3 +1,4 @@
+use crate::guarded::guarded;
 use crate::text::Span;
 use serde::Deserialize;
 use tokenizers::NormalizerWrapper;
@@ -140,12 +141,17 @@ impl Tokenizer {
                 normalizer.insert("handle_chinese_chars".into(), chinese.into());
             }
         }
-        let mut inner: tokenizers::Tokenizer =
-            serde_json::from_value(definition).map_err(|e| TokenizerError::Definition(Box::new(e)))?;
-        inner.with_truncation(None).map_err(TokenizerError::Definition)?;
-        inner.with_padding(None);
-        inner.set_encode_special_tokens(true);
-        let (prefix, suffix) = special_tokens(&inner)?;
+        check_merges(&definition).map_err(|reason| TokenizerError::Definition(reason.into()))?;
+        let (inner, prefix, suffix) = guarded(move || -> Result<_, TokenizerError> {
+            let mut inner: tokenizers::Tokenizer =
+                serde_json::from_value(definition).map_err(|e| TokenizerError::Definition(Box::new(e)))?;
+            inner.with_truncation(None).map_err(TokenizerError::Definition)?;
+            inner.with_padding(None);
+            inner.set_encode_special_tokens(true);
+            let (prefix, suffix) = special_tokens(&inner)?;
+            Ok((inner, prefix, suffix))
+        })
+        .unwrap_or_else(|reason| Err(TokenizerError::Definition(reason.into())))?;
         let max_length = overrides.model_max_length.filter(|&n| (1.0..1e9).contains(&n)).map(|n| n as usize);
         let unknown = match overrides.unk_token {
             Some(token) => inner.token_to_id(token.name()),
@@ -166,7 +172,10 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer's model fails on the text.
     pub fn pieces(&self, text: &str) -> Result<Pieces, TokenizerError> {
-        let encoding = self.inner.encode(text, false).map_err(TokenizerError::Encode)?;
+        // What a definition leaves out may show at some text only.
+        let encoding = guarded(|| self.inner.encode(text, false));
+        let encoding =
+            encoding.unwrap_or_else(|reason| Err(reason.into())).map_err(TokenizerError::Encode)?;
         let spans = encoding.get_offsets().iter().map(|&(start, end)| snap(text, start, end)).collect();
         let ids = encoding.get_ids().to_vec();
         let words = encoding.get_word_ids().iter().zip(&ids).map(|(word, &id)| match word {
@@ -290,6 +299,22 @@ impl Tokenizer {
     }
 }
 
+/// Refuses byte pairs whose second piece lacks the prefix of continuations: `tokenizers` 0.23 cuts off as many bytes unseen.
+fn check_merges(definition: &serde_json::Value) -> Result<(), String> {
+    let model = &definition["model"];
+    let Some(prefix) = model["continuing_subword_prefix"].as_str() else { return Ok(()) };
+    for merge in model["merges"].as_array().into_iter().flatten() {
+        let second = match merge {
+            serde_json::Value::String(pair) => pair.split(' ').nth(1),
+            pair => pair[1].as_str(),
+        };
+        if second.is_some_and(|second| !second.starts_with(prefix)) {
+            return Err(format!("the merge {merge} has no `{prefix}` before its second piece"));
+        }
+    }
+    Ok(())
+}
+
 /// What the post-processor puts around a sequence, found by looking at one.
 fn special_tokens(tokenizer: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
     let encoding = tokenizer.encode("a", true).map_err(TokenizerError::Encode)?;
@@ -362,6 +387,23 @@ mod tests {
         let frame = tiny().pair_frame().unwrap();
         let (ids, types) = frame.join(&[5, 6], &[7]);
         assert_eq!((ids, types), (vec![2, 5, 6, 3, 7, 3], vec![0, 0, 0, 0, 1, 1]));
+    }
+
+    #[test]
+    fn a_definition_that_contradicts_itself_is_refused_and_costs_no_panic() {
+        let byte_pairs = |merge: serde_json::Value| {
+            let json = serde_json::json!({
+                "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+                "post_processor": null, "decoder": null,
+                "model": {"type": "BPE", "continuing_subword_prefix": "##", "vocab": {"a": 0, "##b": 1, "ab": 2, "b": 3, "##é": 4},
+                    "merges": [merge]}
+            });
+            Tokenizer::parse(json.to_string().as_bytes(), None).map_err(|e| e.to_string())
+        };
+        assert!(byte_pairs("a ##b".into()).is_ok() && byte_pairs(serde_json::json!(["a", "##b"])).is_ok());
+        for merge in ["a b".into(), serde_json::json!(["a", "b"]), "a é".into()] {
+            assert!(byte_pairs(merge).unwrap_err().contains("no `##` before its second piece"));
+        }
     }
 
     #[test]

@@ -95,6 +95,11 @@ impl Place {
         serde_json::from_slice(&fs::read(self.path(output).join("manifest.json")).unwrap()).unwrap()
     }
 
+    /// The lines of one of the lists beside the manifest.
+    fn listed(&self, output: &str, list: &str) -> Vec<Value> {
+        records(&fs::read_to_string(self.path(output).join(list)).unwrap())
+    }
+
     fn same(&self, one: &str, other: &str) {
         let (one, other) = (self.files(one), self.files(other));
         let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
@@ -123,7 +128,7 @@ fn wait_for_parts(place: &Place, output: &str, parts: usize) {
     for _ in 0..3000 {
         let listed = fs::read(place.path(output).join("manifest.json")).ok();
         let listed = listed.and_then(|json| serde_json::from_slice::<Value>(&json).ok());
-        if listed.is_some_and(|json| json["parts"].as_array().map_or(0, Vec::len) >= parts) {
+        if listed.is_some_and(|json| json["parts"]["count"].as_u64() >= Some(parts as u64)) {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -136,8 +141,16 @@ fn parts_hold_what_one_file_would_and_end_between_texts() {
     let place = Place::new(900);
     place.run("out").assert().code(1).stdout("").stderr(contains("18 records could not be read"));
     let manifest = place.manifest("out");
-    let parts = manifest["parts"].as_array().unwrap();
+    let parts = place.listed("out", "parts.jsonl");
     assert!(parts.len() > 5);
+    assert_eq!(manifest["parts"]["count"], parts.len());
+    let inputs = place.listed("out", "inputs.jsonl");
+    assert_eq!(inputs.len(), 2);
+    for (input, name) in inputs.iter().zip(["first.jsonl", "second.jsonl"]) {
+        assert_eq!(input["path"], name);
+        assert_eq!(input["bytes"], fs::metadata(place.path(name)).unwrap().len());
+        assert_eq!(input["sha256"].as_str().unwrap().len(), 64);
+    }
     let mut joined = Vec::new();
     for (number, part) in parts.iter().enumerate() {
         assert_eq!(part["name"], format!("part-{number:05}.jsonl"));
@@ -198,11 +211,16 @@ fn a_run_that_is_killed_right_behind_a_part_goes_on_there() {
         child.wait().unwrap();
     }
     // What a run leaves that was killed amidst a part: half a file, and a part that is not listed.
-    let listed = place.manifest("killed")["parts"].as_array().unwrap().len();
+    let listed = place.listed("killed", "parts.jsonl").len();
     fs::write(place.path("killed/.undertone-x1y2"), "{\"id\":").unwrap();
     fs::write(place.path("killed").join(format!("part-{:05}.jsonl", listed + 3)), "{\"id\":").unwrap();
     let rejects = fs::read_to_string(place.path("killed.rejects")).unwrap();
     fs::write(place.path("killed.rejects"), rejects + "{\"input\":").unwrap();
+    for list in ["parts.jsonl", "inputs.jsonl"] {
+        let lines = fs::read_to_string(place.path("killed").join(list)).unwrap();
+        let last = lines.lines().last().unwrap();
+        fs::write(place.path("killed").join(list), format!("{lines}{last}\n{{\"na")).unwrap();
+    }
     place.run("killed").arg("--resume").assert().code(1).stderr(contains("going on behind"));
     place.same("whole", "killed");
 }
@@ -367,7 +385,7 @@ fn a_run_that_stopped_at_a_bad_record_goes_on_past_it_when_told_to() {
         .assert()
         .code(1)
         .stderr(contains("first.jsonl:50: no field `text`").and(contains("`--resume` goes on")));
-    assert_eq!(place.manifest("out")["parts"].as_array().unwrap().len(), 2);
+    assert_eq!(place.manifest("out")["parts"]["count"], 2);
     run("out").args(["--resume", "--on-error", "skip"]).assert().code(1).stderr(contains("18 records"));
     run("whole").args(["--on-error", "skip"]).assert().code(1);
     place.same("whole", "out");
@@ -405,7 +423,7 @@ fn lines_that_go_on_over_parts_keep_their_numbers_and_offsets() {
     };
     let whole = succeeds(&mut run());
     succeeds(run().args(["-o", "out/", "--part-sentences", "1000"]));
-    let parts = place.manifest("out")["parts"].as_array().unwrap().len();
+    let parts = place.listed("out", "parts.jsonl").len();
     assert_eq!(parts, 5);
     let read =
         |number| fs::read_to_string(place.path("out").join(format!("part-{number:05}.jsonl"))).unwrap();
@@ -437,8 +455,83 @@ fn a_run_without_texts_has_one_part_without_records() {
     let place = Place::new(0);
     place.run("out").args(["--format", "csv"]).assert().success();
     let manifest = place.manifest("out");
-    assert_eq!((&manifest["complete"], manifest["parts"].as_array().unwrap().len()), (&Value::Bool(true), 1));
+    assert_eq!((&manifest["complete"], &manifest["parts"]["count"]), (&Value::Bool(true), &Value::from(1)));
     assert_eq!(fs::read_to_string(place.path("out/part-00000.csv")).unwrap().lines().count(), 1, "a header");
+    succeeds(&mut place.verify("out"));
+}
+
+#[test]
+fn what_is_written_with_every_part_does_not_grow_with_parts_and_inputs() {
+    let place = Place::new(0);
+    fs::create_dir(place.path("in")).unwrap();
+    for number in 0..300 {
+        fs::write(place.path(&format!("in/{number:03}.txt")), format!("One of {number}.\n\nTwo.\n")).unwrap();
+    }
+    let run = |output: &str, inputs: &[&str], sentences: &str| {
+        let mut command = undertone();
+        command.current_dir(place.folder.path()).args(["classify", "-m"]).arg(sentence_model());
+        succeeds(command.args(inputs).args([
+            "--on-error",
+            "skip",
+            "--part-sentences",
+            sentences,
+            "-o",
+            output,
+        ]));
+        fs::metadata(place.path(output).join("manifest.json")).unwrap().len()
+    };
+    let (few, many) = (run("few/", &["in/000.txt"], "9999"), run("many/", &["in"], "2"));
+    assert!(many < few + 100, "{few} {many}");
+    assert_eq!(place.listed("many", "parts.jsonl").len(), 300);
+    assert_eq!(place.listed("many", "inputs.jsonl").len(), 300);
+    succeeds(place.verify("many").args(["--parts", "3"]));
+}
+
+#[test]
+fn parts_are_the_same_with_any_number_of_threads() {
+    let place = Place::new(600);
+    place.run("one").args(["--threads", "1"]).assert().code(1);
+    place.run("three").args(["--threads", "3"]).assert().code(1);
+    place.same("one", "three");
+}
+
+#[test]
+#[cfg(unix)]
+fn inputs_whose_names_are_no_text_can_be_gone_on_with_and_verified() {
+    use std::os::unix::ffi::OsStringExt;
+    let place = Place::new(900);
+    fs::create_dir(place.path("in")).unwrap();
+    let name = std::ffi::OsString::from_vec(b"caf\xe9.jsonl".to_vec());
+    if fs::rename(place.path("first.jsonl"), place.path("in").join(name)).is_err() {
+        return; // Not every file system has such names.
+    }
+    let run = |on_error: &str| {
+        let mut command = undertone();
+        command.current_dir(place.folder.path()).args(["classify", "in", "--part-sentences", "50", "-m"]);
+        command.arg(sentence_model()).args(["-o", "out/", "--resume", "--on-error", on_error]);
+        command.assert().code(1)
+    };
+    run("fail").stderr(contains("no field `text`"));
+    run("skip").stderr(contains("going on behind 2 parts"));
+    succeeds(&mut place.verify("out"));
+}
+
+#[test]
+fn standard_input_is_gone_on_with_behind_what_was_read_unless_it_is_shorter() {
+    let place = Place::new(900);
+    let input = fs::read_to_string(place.path("first.jsonl")).unwrap();
+    let run = |output: &str, on_error: &str, input: &str| {
+        let mut command = undertone();
+        command.current_dir(place.folder.path()).args(["classify", "--part-sentences", "50", "-m"]);
+        command.arg(sentence_model()).args(["--input-format", "jsonl", "--resume", "--on-error", on_error]);
+        command.arg("-o").arg(output).write_stdin(input).assert().code(1)
+    };
+    run("out/", "fail", &input).stderr(contains("`--resume` goes on"));
+    run("out/", "skip", "").stderr(contains("-: it has 0 records, of which the run has read"));
+    assert_eq!(place.manifest("out")["complete"], false);
+    run("out/", "skip", &input).stderr(contains("nothing tells whether they are those"));
+    run("whole/", "skip", &input);
+    place.same("whole", "out");
     succeeds(&mut place.verify("out"));
 }
 
@@ -447,7 +540,7 @@ fn verifying_finds_what_was_changed() {
     let place = Place::new(900);
     place.run("out").assert().code(1);
     let told = succeeds(place.verify("out").args(["--seed", "7"]));
-    let parts = place.manifest("out")["parts"].as_array().unwrap().len();
+    let parts = place.listed("out", "parts.jsonl").len();
     assert!(told.contains(&format!("parts: all {parts} as they were written")), "{told}");
     assert!(told.contains("part-00003.jsonl: computed again, the same bytes"), "{told}");
     assert!(told.ends_with("verified\n"), "{told}");
@@ -495,12 +588,16 @@ fn a_part_whose_scores_were_other_ones_is_told_with_their_largest_difference() {
     *score = (score.as_f64().unwrap() + 0.125).into();
     let content: String = lines.iter().map(|line| format!("{line}\n")).collect();
     fs::write(&part, &content).unwrap();
-    // A manifest to match: as if the run itself had computed them.
+    // A list to match: as if the run itself had computed them.
     let digest = std::process::Command::new("sha256sum").arg(&part).output().unwrap().stdout;
     let digest = String::from_utf8(digest).unwrap()[..64].to_owned();
+    let mut parts = place.listed("out", "parts.jsonl");
+    parts[1]["sha256"] = digest.into();
+    parts[1]["bytes"] = content.len().into();
+    let parts: String = parts.iter().map(|part| format!("{part}\n")).collect();
     let mut manifest = place.manifest("out");
-    manifest["parts"][1]["sha256"] = digest.into();
-    manifest["parts"][1]["bytes"] = content.len().into();
+    manifest["parts"]["list_bytes"] = parts.len().into();
+    fs::write(place.path("out/parts.jsonl"), parts).unwrap();
     fs::write(place.path("out/manifest.json"), manifest.to_string()).unwrap();
     let told = "part-00001.jsonl: computed again, 1 of ";
     place

@@ -29,12 +29,18 @@ fn rounded(text: &str) -> String {
     out
 }
 
-/// Compares a run with the snapshot of this name, what differs between machines and versions put out of sight.
-fn assert_run(name: &str, folder: &Path, command: &mut Command) {
+/// Where snapshots are kept, and how.
+fn settings_of_all() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
+    settings
+}
+
+/// Compares a run with the snapshot of this name, what differs between machines and versions put out of sight.
+fn assert_run(name: &str, folder: &Path, command: &mut Command) {
+    let mut settings = settings_of_all();
     for path in [folder.canonicalize().expect("it is there"), folder.to_owned(), root().to_owned()] {
         settings.add_filter(&path.display().to_string().replace('\\', r"\\").replace('.', r"\."), "[FOLDER]");
     }
@@ -91,16 +97,39 @@ fn bad_records() {
 }
 
 #[test]
+fn a_folder_with_bad_records_of_many_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("archive");
+    fs::create_dir(&archive).unwrap();
+    let gzip = crate::reading::gzip(b"Ministers met.\n");
+    for (name, content) in [
+        (
+            "1.jsonl",
+            &b"{\"text\": \"They met.\"}\n{\"text\": \n{\"text\": 3}\n{\"body\": \"x\"}\n{\"text\": \"caf\xe9\"}\n"[..],
+        ),
+        ("2.csv", b"id,text\n1,Two left.\n2,Three, stayed.\n3,\"Four,\n4,\"Five.\n5,Six met.\n"),
+        ("3.tsv", b"id\tbody\n1\tOne.\n"),
+        ("4.txt.gz", &gzip[..gzip.len() - 9]),
+        ("5.html", b"<!doctype html><script>run()</script>"),
+        ("6.parquet", b"PAR1 and nothing else"),
+    ] {
+        fs::write(archive.join(name), content).unwrap();
+    }
+    let mut command = undertone();
+    command.current_dir(folder.path()).args(["classify", "archive", "-o", "found.jsonl"]);
+    assert_run("bad_records_folder", folder.path(), command.args(["--rejects", "rejects.jsonl"]));
+    let rejects = fs::read_to_string(folder.path().join("rejects.jsonl")).unwrap();
+    settings_of_all().bind(|| insta::assert_snapshot!("bad_records_folder_rejects", rejects));
+    assert_eq!(fs::read_to_string(folder.path().join("found.jsonl")).unwrap().lines().count(), 3);
+}
+
+#[test]
 fn the_commands() {
     // What the commands take is theirs to change; that they are there is told here.
     let help = undertone().arg("--help").output().expect("the program runs").stdout;
     let help = String::from_utf8(help).expect("help is text");
     let commands = help.split("\n\n").find(|part| part.starts_with("Commands:")).expect("there are commands");
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("snapshots");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!("commands", commands));
+    settings_of_all().bind(|| insta::assert_snapshot!("commands", commands));
 }
 
 #[test]

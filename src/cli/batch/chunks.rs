@@ -2,7 +2,10 @@
 //!
 //! Where chunks and parts end depends on the documents and the settings alone, never on time: the same run gives the same bytes.
 
+use super::interrupt::Interrupted;
 use super::manifest::Digest;
+use anyhow::anyhow;
+use serde_json::Value;
 use std::collections::VecDeque;
 use undertone::formats::{BadRecord, Document, Documents, Segmentation};
 use undertone::text::Span;
@@ -16,6 +19,8 @@ pub(super) struct Cut {
     pub(super) part_sentences: usize,
     /// Whether a text that is read in stretches stays in one part.
     pub(super) whole_texts: bool,
+    /// Whether the other fields of a record are handed on.
+    pub(super) keep_fields: bool,
 }
 
 /// What is read and written together.
@@ -30,6 +35,8 @@ pub(super) enum Item {
     Opened(usize, Option<Digest>),
     /// An input that could not be opened, or that became another one while it was read.
     Failed(usize, anyhow::Error),
+    /// An input that cannot be the one that the run has begun to read, which ends the run.
+    Lost(usize, anyhow::Error),
     /// A text and its sentences.
     Document(Document, Vec<Span>),
     /// A record that is none.
@@ -93,7 +100,7 @@ impl<S: Source> Chunks<S> {
 
     /// Reads on until there is an item, or the inputs are at their end.
     fn read(&mut self) {
-        while self.ahead.is_empty() && self.place.input < self.source.count() {
+        while !self.over && self.ahead.is_empty() && self.place.input < self.source.count() {
             match &mut self.open {
                 None => self.open_input(),
                 Some(documents) => match documents.next() {
@@ -120,9 +127,20 @@ impl<S: Source> Chunks<S> {
         let item = match self.source.open(input) {
             Ok((mut documents, digest)) => {
                 // Records that an earlier run has written are neither split nor predicted.
-                documents.by_ref().take(record).for_each(drop);
+                let passed = documents.by_ref().take(record).count();
                 self.open = Some(documents);
-                Item::Opened(input, digest)
+                match passed == record {
+                    true => Item::Opened(input, digest),
+                    false => Item::Lost(
+                        input,
+                        anyhow!("it has {passed} records, of which the run has read {record} already"),
+                    ),
+                }
+            }
+            // This is no input that cannot be read: the run ends here, and goes on here.
+            Err(error) if error.is::<Interrupted>() => {
+                self.over = true;
+                return;
             }
             Err(error) => {
                 self.place = Place { input: input + 1, record: 0 };
@@ -137,7 +155,10 @@ impl<S: Source> Chunks<S> {
     fn take(&mut self, record: Result<Document, BadRecord>, place: Place) {
         let mut place = Some(place);
         match record {
-            Ok(document) => {
+            Ok(mut document) => {
+                if !self.cut.keep_fields {
+                    document.fields.clear();
+                }
                 let sentences = document.sentences();
                 for (document, sentences) in stretches(document, sentences, self.cut.look_ahead) {
                     self.ahead.push_back((Item::Document(document, sentences), place.take()));
@@ -158,6 +179,9 @@ impl<S: Source> Iterator for Chunks<S> {
         let (mut items, mut load) = (Vec::new(), 0);
         while load < self.cut.look_ahead {
             self.read();
+            if self.over {
+                return None;
+            }
             let Some((item, place)) = self.ahead.pop_front() else {
                 self.over = true;
                 return Some(Chunk { items, end: End::Run(self.place) });
@@ -183,17 +207,31 @@ fn may_go_on(item: &Item) -> bool {
     match item {
         Item::Document(document, _) => document.continues,
         Item::Bad(_) => true,
-        Item::Opened(..) | Item::Failed(..) => false,
+        Item::Opened(..) | Item::Failed(..) | Item::Lost(..) => false,
     }
 }
 
 /// What an item weighs, in sentences.
 fn weight(item: &Item) -> usize {
     match item {
-        Item::Document(document, sentences) => sentences.len().max(document.text.len() / BYTES_PER_SENTENCE),
+        Item::Document(document, sentences) => {
+            let bytes = document.text.len() + document.fields.values().map(size).sum::<usize>();
+            sentences.len().max(bytes / BYTES_PER_SENTENCE)
+        }
         Item::Bad(bad) => bad.record.len() / BYTES_PER_SENTENCE,
-        Item::Opened(..) | Item::Failed(..) => 0,
+        Item::Opened(..) | Item::Failed(..) | Item::Lost(..) => 0,
     }
+}
+
+/// About how many bytes a value takes in memory.
+fn size(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(size).sum(),
+            Value::Object(fields) => fields.values().map(size).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 /// A text in stretches of at most `most` sentences: one article may have more than fit the look-ahead.
@@ -229,7 +267,7 @@ fn stretches(document: Document, sentences: Vec<Span>, most: usize) -> Vec<(Docu
 pub(super) mod testing {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::{Map, Value};
+    use serde_json::Map;
 
     pub(in crate::cli::batch) fn document(id: usize, text: String, continues: bool) -> Document {
         let id = Value::from(id);
@@ -266,13 +304,13 @@ pub(super) mod testing {
             Item::Document(d, spans) => format!("{} {:?} {:?} {}", d.id, d.text, spans, d.continues),
             Item::Bad(bad) => bad.to_string(),
             // Opened again after a part that ended within it, or not.
-            Item::Opened(..) | Item::Failed(..) => String::new(),
+            Item::Opened(..) | Item::Failed(..) | Item::Lost(..) => String::new(),
         };
         let items = |items: Vec<Item>| items.into_iter().map(item).filter(|told| !told.is_empty()).collect();
         chunks.map(|chunk| (items(chunk.items), chunk.end)).collect()
     }
 
-    const CUT: Cut = Cut { look_ahead: 5, part_sentences: 12, whole_texts: false };
+    const CUT: Cut = Cut { look_ahead: 5, part_sentences: 12, whole_texts: false, keep_fields: true };
 
     #[test]
     fn a_part_ends_before_the_first_record_that_finds_it_full() {
@@ -300,6 +338,50 @@ pub(super) mod testing {
             chunks.filter(|chunk| chunk.end != End::Chunk).count()
         };
         assert_eq!((parts(false), parts(true)), (4, 1));
+    }
+
+    #[test]
+    fn an_interruption_while_an_input_is_opened_is_no_input_that_cannot_be_read() {
+        struct Stopped;
+        impl Source for Stopped {
+            fn count(&self) -> usize {
+                2
+            }
+            fn open(&mut self, _: usize) -> anyhow::Result<(Documents, Option<Digest>)> {
+                Err(Interrupted.into())
+            }
+        }
+        assert_eq!(Chunks::new(Stopped, CUT, Place::default()).count(), 0);
+    }
+
+    #[test]
+    fn large_fields_fill_a_chunk_where_they_are_handed_on_and_are_dropped_where_not() {
+        struct Fields;
+        impl Source for Fields {
+            fn count(&self) -> usize {
+                1
+            }
+            fn open(&mut self, _: usize) -> anyhow::Result<(Documents, Option<Digest>)> {
+                let record = |i| {
+                    let fields = Map::from_iter([("page".into(), Value::from(vec!["x".repeat(4000)]))]);
+                    Ok(Document { fields, ..document(i, "One.".into(), false) })
+                };
+                Ok((Box::new((0..20).map(record)), None))
+            }
+        }
+        let held = |keep_fields| {
+            let chunks = Chunks::new(Fields, Cut { keep_fields, ..CUT }, Place::default());
+            let bytes = |chunk: Chunk| chunk.items.iter().map(held).sum::<usize>();
+            fn held(item: &Item) -> usize {
+                match item {
+                    Item::Document(document, _) => document.fields.values().map(size).sum(),
+                    _ => 0,
+                }
+            }
+            chunks.map(bytes).max().unwrap()
+        };
+        assert_eq!(held(false), 0);
+        assert!((4000..9000).contains(&held(true)), "{}", held(true));
     }
 
     proptest! {

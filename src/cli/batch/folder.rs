@@ -1,6 +1,7 @@
 //! A folder that takes the parts of a run: each is there whole or not at all, and listed in the manifest once it is on disk.
 
-use super::manifest::{Counts, Digest, MANIFEST, Manifest, Part};
+use super::lines::{self, Lines};
+use super::manifest::{Counts, Digest, INPUTS, Input, MANIFEST, Manifest, PARTS, Part};
 use super::writer::Written;
 use crate::cli::misuse;
 use crate::cli::output::{Format, PendingFile};
@@ -14,8 +15,19 @@ use std::path::{Path, PathBuf};
 pub(crate) struct RunFolder {
     path: PathBuf,
     manifest: Option<Manifest>,
-    /// Released when the program ends, however it does.
-    _lock: File,
+    lock: Lock,
+}
+
+/// Released when the program ends, however it does.
+struct Lock(#[expect(dead_code)] File);
+
+/// The folder of a run that has begun.
+pub(super) struct PartsFolder {
+    path: PathBuf,
+    manifest: Manifest,
+    parts: Lines,
+    inputs: Lines,
+    _lock: Lock,
 }
 
 /// A part that is being written.
@@ -34,6 +46,13 @@ impl RunFolder {
     /// Whether an output is meant to be a folder of parts: it ends like one, or is one.
     pub(crate) fn is_meant(output: &Path) -> bool {
         output.to_string_lossy().ends_with(std::path::is_separator) || output.is_dir()
+    }
+
+    /// Whether a file of this name in a folder is one of the run's own.
+    pub(super) fn owns(name: &str) -> bool {
+        name.starts_with(PART)
+            || name.starts_with(TEMPORARY)
+            || [MANIFEST, PARTS, INPUTS, LOCK].contains(&name)
     }
 
     /// Takes hold of a folder, which is made if need be.
@@ -67,70 +86,85 @@ impl RunFolder {
             }
             _ => {}
         }
-        Ok(Self { path: path.to_owned(), manifest, _lock: lock })
+        Ok(Self { path: path.to_owned(), manifest, lock: Lock(lock) })
     }
 
+    /// Begins the run over `paths` that `now` describes, or goes on with the one that is there, if it is the same.
+    ///
+    /// # Errors
+    /// If another one is there.
+    pub(super) fn begin(self, now: Manifest, paths: &[PathBuf]) -> anyhow::Result<PartsFolder> {
+        let Self { path, manifest, lock } = self;
+        let manifest = match manifest {
+            Some(begun) => go_on(&path, begun, now, paths)?,
+            None => {
+                clear(&path, &BTreeSet::new())?;
+                write_manifest(&path, &now)?;
+                now
+            }
+        };
+        let parts = Lines::behind(&path.join(PARTS), manifest.parts.list_bytes)?;
+        let inputs = Lines::behind(&path.join(INPUTS), manifest.inputs.list_bytes)?;
+        Ok(PartsFolder { path, manifest, parts, inputs, _lock: lock })
+    }
+}
+
+/// The run that is in a folder, if it is the one that `now` describes, made ready to be gone on with.
+fn go_on(folder: &Path, begun: Manifest, now: Manifest, paths: &[PathBuf]) -> anyhow::Result<Manifest> {
+    let inputs = lines::read::<Input>(&folder.join(INPUTS), begun.inputs.list_bytes)?;
+    let differences = begun.differences(&now, paths, inputs)?;
+    if !differences.is_empty() {
+        return Err(misuse(format!(
+            "{} has another run:\n  {}\n\nhint: go on with the settings, model and inputs it was begun with, or begin anew in another folder",
+            folder.display(),
+            differences.join("\n  ")
+        )));
+    }
+    let mut listed = BTreeSet::new();
+    for part in lines::read::<Part>(&folder.join(PARTS), begun.parts.list_bytes)? {
+        let part = part?;
+        let path = folder.join(&part.name);
+        if std::fs::metadata(&path).map(|found| found.len()).ok() != Some(part.digest.bytes) {
+            bail!(
+                "{}: it is not as the run has left it\n\nhint: put the part back, or begin anew in another folder",
+                path.display()
+            );
+        }
+        listed.insert(part.name);
+    }
+    clear(folder, &listed)?;
+    Ok(Manifest { settings: now.settings, ..begun })
+}
+
+/// Removes what a run has left that was stopped amidst a part: all but the parts that are listed.
+fn clear(folder: &Path, listed: &BTreeSet<String>) -> anyhow::Result<()> {
+    let temporary = names(folder)?.into_iter().filter(|name| name.starts_with(TEMPORARY));
+    for name in temporary.chain(unlisted(folder, listed)?) {
+        let path = folder.join(name);
+        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+impl PartsFolder {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Begins the run that `now` describes, or goes on with the one that is there, if it is the same.
-    ///
-    /// # Errors
-    /// If another one is there.
-    pub(super) fn begin(mut self, now: Manifest) -> anyhow::Result<Self> {
-        let Some(mut begun) = self.manifest.take() else {
-            self.manifest = Some(now);
-            self.write_manifest()?;
-            return Ok(self);
-        };
-        let differences = begun.differences(&now)?;
-        if !differences.is_empty() {
-            return Err(misuse(format!(
-                "{} has another run:\n  {}\n\nhint: go on with the settings, model and inputs it was begun with, or begin anew in another folder",
-                self.path.display(),
-                differences.join("\n  ")
-            )));
-        }
-        for part in &begun.parts {
-            let path = self.path.join(&part.name);
-            if std::fs::metadata(&path).map(|found| found.len()).ok() != Some(part.digest.bytes) {
-                bail!(
-                    "{}: it is not as the run has left it\n\nhint: put the part back, or begin anew in another folder",
-                    path.display()
-                );
-            }
-        }
-        begun.settings = now.settings;
-        self.manifest = Some(begun);
-        self.clear()?;
-        Ok(self)
-    }
-
-    /// The run that is in the folder.
+    /// The run so far.
     pub(super) fn manifest(&self) -> &Manifest {
-        self.manifest.as_ref().expect("the run has begun")
-    }
-
-    /// Removes what a run has left that was stopped amidst a part.
-    fn clear(&self) -> anyhow::Result<()> {
-        let temporary = names(&self.path)?.into_iter().filter(|name| name.starts_with(TEMPORARY));
-        for name in temporary.chain(unlisted(&self.path, self.manifest())?) {
-            let path = self.path.join(name);
-            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        }
-        Ok(())
+        &self.manifest
     }
 
     /// A file for the next part.
     pub(super) fn part(&self, format: Format) -> anyhow::Result<OpenPart> {
-        let name = format!("{PART}{:05}.{}", self.manifest().parts.len(), format.extension());
+        let name = format!("{PART}{:05}.{}", self.manifest.parts.count, format.extension());
         let file = PendingFile::create(&self.path.join(&name))?;
         Ok(OpenPart { name, file })
     }
 
     /// Lists a part that is written, once it is on disk. The last one is left away if there is nothing in it, unless it is the
-    /// only one.
+    /// only one. The lists are on disk before the manifest says how much of them counts.
     pub(super) fn commit(
         &mut self,
         part: OpenPart,
@@ -138,34 +172,38 @@ impl RunFolder {
         rejects_bytes: Option<u64>,
     ) -> anyhow::Result<()> {
         let Written { counts, opened, next, last } = written;
-        let first = self.manifest().next();
-        let manifest = self.manifest.as_mut().expect("the run has begun");
-        for (input, digest) in opened {
-            manifest.inputs[input].digest = Some(digest);
+        let mut manifest = Manifest { rejects_bytes, complete: last, ..self.manifest.clone() };
+        if !opened.is_empty() {
+            for input in &opened {
+                self.inputs.write(input)?;
+            }
+            manifest.inputs.opened += opened.len();
+            manifest.inputs.list_bytes = self.inputs.sync()?;
         }
-        manifest.rejects_bytes = rejects_bytes;
-        manifest.complete = last;
-        let nothing = counts == Counts::default() && !manifest.parts.is_empty();
-        if !nothing {
+        if counts != Counts::default() || manifest.parts.count == 0 {
             let OpenPart { name, file } = part;
             file.keep()?;
             sync_folder(&self.path)?;
             let digest = Digest::of(&self.path.join(&name))?;
-            manifest.add(Part { name, digest, first, next, counts });
+            let part = Part { name, digest, first: manifest.parts.next, next, counts };
+            self.parts.write(&part)?;
+            manifest.add(&part, self.parts.sync()?);
         }
-        self.write_manifest()
+        write_manifest(&self.path, &manifest)?;
+        self.manifest = manifest;
+        Ok(())
     }
+}
 
-    fn write_manifest(&self) -> anyhow::Result<()> {
-        let path = self.path.join(MANIFEST);
-        let file = PendingFile::create(&path)?;
-        let mut text = serde_json::to_string_pretty(self.manifest())?;
-        text.push('\n');
-        let mut handle = file.handle()?;
-        handle.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
-        file.keep()?;
-        sync_folder(&self.path)
-    }
+fn write_manifest(folder: &Path, manifest: &Manifest) -> anyhow::Result<()> {
+    let path = folder.join(MANIFEST);
+    let file = PendingFile::create(&path)?;
+    let mut text = serde_json::to_string_pretty(manifest)?;
+    text.push('\n');
+    let mut handle = file.handle()?;
+    handle.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    file.keep()?;
+    sync_folder(folder)
 }
 
 impl OpenPart {
@@ -174,10 +212,9 @@ impl OpenPart {
     }
 }
 
-/// Parts of a folder that its manifest does not list.
-pub(super) fn unlisted(folder: &Path, manifest: &Manifest) -> anyhow::Result<Vec<String>> {
-    let listed: BTreeSet<&str> = manifest.parts.iter().map(|part| part.name.as_str()).collect();
-    let unlisted = |name: &String| name.starts_with(PART) && !listed.contains(name.as_str());
+/// Parts of a folder that are not listed.
+pub(super) fn unlisted(folder: &Path, listed: &BTreeSet<String>) -> anyhow::Result<Vec<String>> {
+    let unlisted = |name: &String| name.starts_with(PART) && !listed.contains(name);
     Ok(names(folder)?.into_iter().filter(unlisted).collect())
 }
 

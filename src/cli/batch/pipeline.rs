@@ -55,8 +55,10 @@ impl Pipeline {
             }
             match self.answered.recv_timeout(PATIENCE) {
                 Ok(answered) => return Ok(answered),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => bail!("reading or predicting has stopped"),
+                Err(RecvTimeoutError::Disconnected) if !interrupted() => {
+                    bail!("reading or predicting has stopped")
+                }
+                Err(_) => {}
             }
         }
     }
@@ -96,7 +98,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use undertone::formats::Documents;
 
-    const CUT: Cut = Cut { look_ahead: 4, part_sentences: usize::MAX, whole_texts: false };
+    const CUT: Cut =
+        Cut { look_ahead: 4, part_sentences: usize::MAX, whole_texts: false, keep_fields: false };
 
     /// So many texts of one sentence, counted as they are read.
     struct Counted {

@@ -1,15 +1,13 @@
 //! What could not be read: told, counted, and kept where that was asked for.
 
+use super::lines::Lines;
 use super::manifest::Counts;
 use super::progress::Progress;
 use super::settings::OnError;
 use crate::cli::described;
 use crate::cli::output::PendingFile;
-use anyhow::{Context, bail};
 use serde_json::Value;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use undertone::formats::BadRecord;
 
 /// Takes the records that could not be read.
@@ -21,26 +19,21 @@ pub(crate) struct Rejects {
 }
 
 struct RejectsFile {
-    path: PathBuf,
-    writer: BufWriter<File>,
+    lines: Lines,
     /// If it is to have its name only once it is complete.
     pending: Option<PendingFile>,
 }
 
 /// Bad records that are told one by one where a file keeps them all.
 const TOLD: usize = 20;
-/// Kinds of reasons that are counted apart.
-const REASONS: usize = 20;
-/// What the others count as.
-const OTHER_REASONS: &str = "other reasons";
 
 impl Rejects {
     /// Rejects that, where there is a path, become a file when they are finished.
     pub(crate) fn whole(path: Option<&Path>, on_error: OnError) -> anyhow::Result<Self> {
         let open = |path: &Path| {
             let pending = PendingFile::create(path)?;
-            let writer = BufWriter::new(pending.handle()?);
-            anyhow::Ok(RejectsFile { path: path.to_owned(), writer, pending: Some(pending) })
+            let lines = Lines::new(path, pending.handle()?);
+            anyhow::Ok(RejectsFile { lines, pending: Some(pending) })
         };
         Ok(Self { on_error, file: path.map(open).transpose()?, told: Some(0) })
     }
@@ -48,19 +41,8 @@ impl Rejects {
     /// Rejects that, where there is a path, go on behind the first `bytes` of that file; what it has behind them came from parts
     /// that were never finished.
     pub(crate) fn appended(path: Option<&Path>, bytes: u64, on_error: OnError) -> anyhow::Result<Self> {
-        let open = |path: &Path| {
-            let mut options = File::options();
-            let file = options.create(true).append(true).open(path).with_context(|| cannot(path))?;
-            let found = file.metadata().with_context(|| cannot(path))?.len();
-            if found < bytes {
-                bail!(
-                    "{}: it has {found} bytes, and the run has written {bytes}\n\nhint: put the file back, or begin anew in another folder",
-                    path.display()
-                );
-            }
-            file.set_len(bytes).with_context(|| cannot(path))?;
-            anyhow::Ok(RejectsFile { path: path.to_owned(), writer: BufWriter::new(file), pending: None })
-        };
+        let open =
+            |path: &Path| anyhow::Ok(RejectsFile { lines: Lines::behind(path, bytes)?, pending: None });
         Ok(Self { on_error, file: path.map(open).transpose()?, told: Some(0) })
     }
 
@@ -126,19 +108,12 @@ impl Rejects {
     }
 
     fn write(&mut self, line: &Value) -> anyhow::Result<()> {
-        let Some(RejectsFile { path, writer, .. }) = &mut self.file else { return Ok(()) };
-        writeln!(writer, "{line}").with_context(|| cannot(path))
+        self.file.as_mut().map_or(Ok(()), |file| file.lines.write(line))
     }
 
     /// Makes sure that all is on disk; how long the file now is, if there is one.
     pub(super) fn sync(&mut self) -> anyhow::Result<Option<u64>> {
-        let Some(RejectsFile { path, writer, .. }) = &mut self.file else { return Ok(None) };
-        let sync = |writer: &mut BufWriter<File>| {
-            writer.flush()?;
-            writer.get_ref().sync_all()?;
-            Ok(Some(writer.get_ref().metadata()?.len()))
-        };
-        sync(writer).map_err(|error: std::io::Error| anyhow::Error::new(error).context(cannot(path)))
+        self.file.as_mut().map(|file| file.lines.sync()).transpose()
     }
 
     /// Gives the file its name, if it has none yet.
@@ -146,10 +121,6 @@ impl Rejects {
         self.sync()?;
         self.file.and_then(|file| file.pending).map_or(Ok(()), PendingFile::keep)
     }
-}
-
-fn cannot(path: &Path) -> String {
-    format!("cannot write the rejects, {}", path.display())
 }
 
 /// Counts a reason under its kind: what stands before the remedy, with a sign in place of every number.
@@ -163,9 +134,7 @@ fn count(reason: &str, counts: &mut Counts) {
             c => kind.push(c),
         }
     }
-    let full = counts.reasons.len() >= REASONS && !counts.reasons.contains_key(&kind);
-    let kind = if full { OTHER_REASONS.into() } else { kind };
-    *counts.reasons.entry(kind).or_default() += 1;
+    counts.add_reason(kind, 1);
 }
 
 /// What was passed over in a whole run, for its end; `None` if nothing was.
@@ -221,7 +190,15 @@ mod tests {
                 number.to_string().chars().map(|c| char::from(c as u8 - b'0' + b'a')).collect();
             count(&format!("no field {name}"), &mut counts);
         }
-        assert_eq!(counts.reasons.len(), REASONS + 1);
+        assert_eq!(counts.reasons.len(), 21);
+        let mut total = counts.clone();
+        for letter in 'a'..='z' {
+            let mut part = Counts::default();
+            part.add_reason(letter.into(), 1);
+            total.add(&part);
+        }
+        assert_eq!(total.reasons.len(), 21, "nor in the sum of many parts");
+        assert_eq!(total.reasons.values().sum::<u64>(), 1026);
         assert_eq!(counts.reasons.values().sum::<u64>(), 1000);
     }
 

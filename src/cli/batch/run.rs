@@ -1,7 +1,7 @@
 //! A run from its first text to its last: to one place, or in parts that it can be gone on from.
 
 use super::chunks::{Chunks, Cut, Source};
-use super::folder::RunFolder;
+use super::folder::{PartsFolder, RunFolder};
 use super::interrupt::{INTERRUPTED, Interrupted};
 use super::manifest::{Counts, Cursor, Digest, Manifest, Model};
 use super::pipeline::Pipeline;
@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 use undertone::engine::{Engine, Tasks};
 use undertone::formats::Documents;
@@ -44,7 +45,7 @@ impl Run {
     pub(crate) fn to(self, mut output: Output, mut rejects: Rejects) -> anyhow::Result<ExitCode> {
         let streams = output.is_stream();
         let mut progress = self.progress(output.on_terminal());
-        let pipeline = self.start(Cursor::default(), false);
+        let pipeline = self.start(Cursor::default(), None);
         let names = self.inputs.paths();
         let mut writer = Writer::new(&self.settings, &self.engine, names, &mut progress, &mut rejects);
         writer.at_once = streams;
@@ -60,6 +61,9 @@ impl Run {
                 }
                 let sentences = writer.counts().sentences;
                 progress.finish();
+                if streams {
+                    rejects.finish()?;
+                }
                 match streams {
                     true => say!("interrupted after {sentences} sentences"),
                     false => say!("interrupted: the output is not written"),
@@ -69,7 +73,10 @@ impl Run {
                 );
                 return Ok(ExitCode::from(INTERRUPTED));
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                progress.finish();
+                return Err(error);
+            }
         };
         progress.finish();
         output.finish()?;
@@ -80,8 +87,8 @@ impl Run {
     /// Writes parts into a folder, from where an earlier run has stopped, if one has.
     pub(crate) fn into(self, folder: RunFolder, model: Model) -> anyhow::Result<ExitCode> {
         let manifest = Manifest::new(self.settings.clone(), model, self.inputs.paths());
-        let mut folder = folder.begin(manifest)?;
-        let done = folder.manifest().parts.len();
+        let mut folder = folder.begin(manifest, self.inputs.paths())?;
+        let done = folder.manifest().parts.count;
         if folder.manifest().complete {
             say!("{} is complete already: {}", folder.path().display(), told(folder.manifest()));
             return Ok(conclude(&folder.manifest().totals));
@@ -106,15 +113,18 @@ impl Run {
         }
     }
 
-    fn parts(&self, folder: &mut RunFolder, progress: &mut Progress) -> anyhow::Result<()> {
-        let (shape, cursor) = (self.shape(), folder.manifest().next());
+    fn parts(&self, folder: &mut PartsFolder, progress: &mut Progress) -> anyhow::Result<()> {
+        let (shape, cursor, listed) =
+            (self.shape(), folder.manifest().parts.next, folder.manifest().inputs.opened);
+        self.passed_over(cursor);
         let Settings { rejects, on_error, format, .. } = &self.settings;
         let kept = folder.manifest().rejects_bytes.unwrap_or_default();
         let mut rejects = Rejects::appended(rejects.as_deref(), kept, *on_error)?;
-        let pipeline = self.start(cursor, true);
+        let pipeline = self.start(cursor, Some(listed));
         let mut writer =
             Writer::new(&self.settings, &self.engine, self.inputs.paths(), progress, &mut rejects)
-                .from(cursor);
+                .from(cursor)
+                .listing(listed);
         loop {
             let part = folder.part(*format)?;
             let mut report = format.report(Box::new(part.handle()?), &shape)?;
@@ -133,22 +143,38 @@ impl Run {
     /// Writes again the part that begins at a place.
     pub(super) fn again(&self, cursor: Cursor, report: &mut dyn Report) -> anyhow::Result<Written> {
         let (mut progress, mut rejects) = (Progress::hidden(), Rejects::silent());
-        let pipeline = self.start(cursor, true);
+        let pipeline = self.start(cursor, Some(usize::MAX));
         let names = self.inputs.paths();
         let mut writer =
             Writer::new(&self.settings, &self.engine, names, &mut progress, &mut rejects).from(cursor);
         writer.part(&pipeline, report)
     }
 
-    /// Starts to read and to predict.
-    fn start(&self, cursor: Cursor, in_parts: bool) -> Pipeline {
+    /// Counts the inputs before a place as read, and warns of one whose beginning cannot be compared.
+    fn passed_over(&self, cursor: Cursor) {
+        let (before, rest) = self.inputs.paths().split_at(cursor.input);
+        let length = |path: &PathBuf| std::fs::metadata(path).ok().filter(|m| m.is_file()).map(|m| m.len());
+        let bytes = before.iter().filter_map(length).sum();
+        self.inputs.bytes_read().fetch_add(bytes, Ordering::Relaxed);
+        if let Some(path) = rest.first().filter(|path| cursor.record > 0 && length(path).is_none()) {
+            tracing::warn!(
+                "{}: its first {} records are passed over, and nothing tells whether they are those that the run has read",
+                path.display(),
+                cursor.record
+            );
+        }
+    }
+
+    /// Starts to read and to predict: in parts, with the number of the first input whose content is to be known, or as a whole.
+    fn start(&self, cursor: Cursor, parts: Option<usize>) -> Pipeline {
         let Settings { look_ahead, part_sentences, .. } = self.settings;
         let cut = Cut {
             look_ahead,
-            part_sentences: if in_parts { part_sentences } else { usize::MAX },
+            part_sentences: if parts.is_some() { part_sentences } else { usize::MAX },
             whole_texts: self.settings.rows == RowKind::Article,
+            keep_fields: self.settings.keep_fields,
         };
-        let source = Files { inputs: self.inputs.clone(), known: in_parts, stamp: None };
+        let source = Files { inputs: self.inputs.clone(), unknown: parts, stamp: None };
         let (engine, tasks) = (self.engine.clone(), self.tasks);
         Pipeline::start(
             move || Chunks::new(source, cut, cursor.place()),
@@ -163,7 +189,7 @@ impl Run {
 
 /// How far a run has come.
 fn told(manifest: &Manifest) -> String {
-    let (parts, sentences) = (manifest.parts.len(), manifest.totals.sentences);
+    let (parts, sentences) = (manifest.parts.count, manifest.totals.sentences);
     format!("{parts} {} ({sentences} sentences)", if parts == 1 { "part" } else { "parts" })
 }
 
@@ -186,8 +212,8 @@ fn conclude(counts: &Counts) -> ExitCode {
 /// The inputs of a run.
 struct Files {
     inputs: Arc<Inputs>,
-    /// Whether it is to be known what they hold.
-    known: bool,
+    /// The first of which it is to be known what it holds, where that none changes while it is read.
+    unknown: Option<usize>,
     /// Length and time of the input that is open.
     stamp: Option<Stamp>,
 }
@@ -212,8 +238,9 @@ impl Source for Files {
     }
 
     fn open(&mut self, input: usize) -> anyhow::Result<(Documents, Option<Digest>)> {
-        self.stamp = if self.known { self.stamp(input) } else { None };
-        let digest = self.stamp.map(|_| Digest::of(self.path(input))).transpose()?;
+        self.stamp = self.unknown.and_then(|_| self.stamp(input));
+        let unknown = self.stamp.is_some() && self.unknown.is_some_and(|unknown| input >= unknown);
+        let digest = unknown.then(|| Digest::of(self.path(input))).transpose()?;
         Ok((self.inputs.open(input)?, digest))
     }
 

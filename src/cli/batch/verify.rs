@@ -1,8 +1,12 @@
 //! Whether a folder of parts still is what its run has written, and whether the same would be written again.
 
 use super::folder::unlisted;
-use super::manifest::{Digest, MANIFEST, Manifest, Part, VERSION};
+use super::lines;
+use super::manifest::{
+    Counts, Digest, INPUTS, Input, InputList, MANIFEST, Manifest, PARTS, Part, VERSION, names_sha256,
+};
 use super::run::Run;
+use super::settings::Settings;
 use crate::cli::input::STDIN;
 use crate::cli::misuse;
 use crate::cli::model::{on_device, optional_folder};
@@ -33,7 +37,7 @@ pub(crate) struct Sample {
 
 /// Checks a folder, and tells on standard output what is as it was and what is not.
 pub(crate) fn verify(folder: &Path, sample: &Sample) -> anyhow::Result<ExitCode> {
-    let manifest = read(folder)?;
+    let manifest = manifest(folder)?;
     let mut findings = Findings::default();
     if !manifest.complete {
         findings.differs("the run is not complete: the same command with `--resume` goes on");
@@ -41,8 +45,12 @@ pub(crate) fn verify(folder: &Path, sample: &Sample) -> anyhow::Result<ExitCode>
     if manifest.undertone != VERSION {
         println!("note: the run is of undertone {}, and this is {VERSION}", manifest.undertone);
     }
-    parts(folder, &manifest, &mut findings)?;
-    inputs(&manifest, &mut findings)?;
+    let listed: Vec<Part> =
+        lines::read(&folder.join(PARTS), manifest.parts.list_bytes)?.collect::<Result<_, _>>()?;
+    let read: Vec<Input> =
+        lines::read(&folder.join(INPUTS), manifest.inputs.list_bytes)?.collect::<Result<_, _>>()?;
+    parts(folder, &manifest, &listed, &mut findings)?;
+    inputs(&manifest, &read, &mut findings)?;
     let model = sample.model.clone().or_else(|| manifest.model.name.clone().map(PathBuf::from));
     let model = optional_folder(model.as_deref())?;
     let device = match sample.device {
@@ -61,8 +69,8 @@ pub(crate) fn verify(folder: &Path, sample: &Sample) -> anyhow::Result<ExitCode>
         None => engine,
     };
     let engine = Arc::new(manifest.settings.adapt(engine)?);
-    for part in chosen(&manifest, sample) {
-        compute(folder, &manifest, part, &engine, &mut findings)?;
+    for part in chosen(&listed, sample) {
+        compute(folder, &manifest.settings, &read, part, &engine, &mut findings)?;
     }
     println!("{}", findings.told());
     Ok(if findings.count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -89,7 +97,7 @@ impl Findings {
     }
 }
 
-fn read(folder: &Path) -> anyhow::Result<Manifest> {
+fn manifest(folder: &Path) -> anyhow::Result<Manifest> {
     let wrong = |what: &str| misuse(format!("{}: {what}", folder.display()));
     match std::fs::metadata(folder) {
         Err(error) => Err(wrong(&error.to_string())),
@@ -105,15 +113,20 @@ fn read(folder: &Path) -> anyhow::Result<Manifest> {
     }
 }
 
-fn parts(folder: &Path, manifest: &Manifest, findings: &mut Findings) -> anyhow::Result<()> {
+fn parts(folder: &Path, manifest: &Manifest, parts: &[Part], findings: &mut Findings) -> anyhow::Result<()> {
     let before = findings.count;
-    for part in &manifest.parts {
+    for part in parts {
         if let Some(difference) = part.digest.difference(&folder.join(&part.name))? {
             findings.differs(format_args!("{}: {difference}", part.name));
         }
     }
-    for name in unlisted(folder, manifest)? {
-        findings.differs(format_args!("{name}: it is not listed in the {MANIFEST}"));
+    for name in unlisted(folder, &parts.iter().map(|part| part.name.clone()).collect())? {
+        findings.differs(format_args!("{name}: it is not listed in {PARTS}"));
+    }
+    let mut totals = Counts::default();
+    parts.iter().for_each(|part| totals.add(&part.counts));
+    if (parts.len(), &totals) != (manifest.parts.count, &manifest.totals) {
+        findings.differs(format_args!("{MANIFEST}: its totals are not those of {PARTS}"));
     }
     if let (Some(rejects), Some(bytes)) = (&manifest.settings.rejects, manifest.rejects_bytes) {
         let found = std::fs::metadata(rejects).map_or(0, |found| found.len());
@@ -122,30 +135,32 @@ fn parts(folder: &Path, manifest: &Manifest, findings: &mut Findings) -> anyhow:
         }
     }
     if findings.count == before {
-        println!("parts: all {} as they were written", manifest.parts.len());
+        println!("parts: all {} as they were written", parts.len());
     }
     Ok(())
 }
 
-fn inputs(manifest: &Manifest, findings: &mut Findings) -> anyhow::Result<()> {
+fn inputs(manifest: &Manifest, inputs: &[Input], findings: &mut Findings) -> anyhow::Result<()> {
     let before = findings.count;
-    let mut known = 0;
-    for input in &manifest.inputs {
-        let Some(digest) = &input.digest else { continue };
-        known += 1;
-        if let Some(difference) = digest.difference(Path::new(&input.path))? {
-            findings.differs(format_args!("input {}: {difference}", input.path));
+    let InputList { count, names_sha256: names, .. } = &manifest.inputs;
+    if inputs.len() == *count && names_sha256(inputs.iter().map(|input| input.path.as_path())) != *names {
+        findings.differs(format_args!("{INPUTS}: it names others than the run has read"));
+    }
+    for input in inputs {
+        if let Some(difference) = input.difference()? {
+            findings.differs(difference);
         }
     }
     if findings.count == before {
-        println!("inputs: {known} of {} known, all as they were read", manifest.inputs.len());
+        let known = inputs.iter().filter(|input| input.digest.is_some()).count();
+        println!("inputs: {known} of {count} known, all as they were read");
     }
     Ok(())
 }
 
 /// Parts by lot.
-fn chosen<'a>(manifest: &'a Manifest, sample: &Sample) -> Vec<&'a Part> {
-    let mut parts: Vec<&Part> = manifest.parts.iter().collect();
+fn chosen<'a>(parts: &'a [Part], sample: &Sample) -> Vec<&'a Part> {
+    let mut parts: Vec<&Part> = parts.iter().collect();
     parts.sort_by_key(|part| xxh3_64_with_seed(part.name.as_bytes(), sample.seed));
     parts.truncate(sample.parts);
     parts.sort_by(|a, b| a.name.cmp(&b.name));
@@ -155,23 +170,28 @@ fn chosen<'a>(manifest: &'a Manifest, sample: &Sample) -> Vec<&'a Part> {
 /// Computes a part again and compares it.
 fn compute(
     folder: &Path,
-    manifest: &Manifest,
+    settings: &Settings,
+    inputs: &[Input],
     part: &Part,
     engine: &Arc<Engine>,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
-    let Manifest { settings, inputs, .. } = manifest;
-    let sources = inputs.iter().take(part.next.input + 1).skip(part.first.input);
-    if sources.clone().any(|input| input.path == STDIN) {
-        println!("{}: not computed again, for standard input cannot be read twice", part.name);
+    // An input of which nothing was read yet is none of the part's.
+    let end = part.next.input + usize::from(part.next.record > 0);
+    let sources = inputs.iter().take(end).skip(part.first.input);
+    let once = |input: &Input| {
+        input.path.as_os_str() == STDIN || std::fs::metadata(&input.path).is_ok_and(|found| !found.is_file())
+    };
+    if let Some(input) = sources.clone().find(|input| once(input)) {
+        println!("{}: not computed again, for {} cannot be read twice", part.name, input.path.display());
         return Ok(());
     }
-    let mut known = sources.filter(|input| input.digest.is_some()).map(|input| Path::new(&input.path));
+    let mut known = sources.filter(|input| input.digest.is_some()).map(|input| &input.path);
     if let Some(path) = known.find(|path| !path.is_file()) {
         findings.differs(format_args!("{}: cannot be computed again without {}", part.name, path.display()));
         return Ok(());
     }
-    let paths = inputs.iter().map(|input| PathBuf::from(&input.path)).collect();
+    let paths = inputs.iter().map(|input| input.path.clone()).collect();
     let run = Run {
         settings: settings.clone(),
         engine: engine.clone(),
@@ -255,8 +275,7 @@ fn largest_difference(was: &Value, is: &Value) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::testing::manifest;
-    use super::super::manifest::{Counts, Cursor};
+    use super::super::manifest::Cursor;
     use super::*;
 
     #[test]
@@ -268,19 +287,17 @@ mod tests {
 
     #[test]
     fn the_same_seed_chooses_the_same_parts_and_none_twice() {
-        let mut manifest = manifest(&[]);
-        for number in 0..20 {
-            manifest.parts.push(Part {
-                name: format!("part-{number:05}.jsonl"),
-                digest: Digest { bytes: 0, sha256: String::new() },
-                first: Cursor::default(),
-                next: Cursor::default(),
-                counts: Counts::default(),
-            });
-        }
+        let part = |number| Part {
+            name: format!("part-{number:05}.jsonl"),
+            digest: Digest { bytes: 0, sha256: String::new() },
+            first: Cursor::default(),
+            next: Cursor::default(),
+            counts: Counts::default(),
+        };
+        let parts: Vec<Part> = (0..20).map(part).collect();
         let names = |seed| -> Vec<String> {
             let sample = Sample { parts: 5, seed, model: None, device: None, threads: None };
-            chosen(&manifest, &sample).iter().map(|part| part.name.clone()).collect()
+            chosen(&parts, &sample).iter().map(|part| part.name.clone()).collect()
         };
         let first = names(1);
         assert_eq!((first.len(), &first), (5, &names(1)));

@@ -1,7 +1,7 @@
 //! The last stage: records out of predictions, in the order of the texts.
 
 use super::chunks::{End, Item};
-use super::manifest::{Counts, Cursor, Digest};
+use super::manifest::{Counts, Cursor, Digest, Input};
 use super::pipeline::{Answered, Pipeline};
 use super::progress::Progress;
 use super::rejects::Rejects;
@@ -31,14 +31,16 @@ pub(super) struct Writer<'a> {
     /// Length of that text so far, in the unit of offsets.
     length: usize,
     counts: Counts,
-    opened: Vec<(usize, Digest)>,
+    opened: Vec<Input>,
+    /// Number of the first input that is to be listed when it is opened.
+    unlisted: usize,
 }
 
 /// What a part came to.
 pub(super) struct Written {
     pub(super) counts: Counts,
-    /// Inputs that were opened for it.
-    pub(super) opened: Vec<(usize, Digest)>,
+    /// Inputs that were opened for it, or could not be, and for no part before.
+    pub(super) opened: Vec<Input>,
     /// Where reading goes on.
     pub(super) next: Cursor,
     /// Whether the run is at its end.
@@ -54,13 +56,30 @@ impl<'a> Writer<'a> {
         rejects: &'a mut Rejects,
     ) -> Self {
         let (counts, opened) = (Counts::default(), Vec::new());
-        let (at_once, sentences, length) = (false, 0, 0);
-        Self { settings, engine, inputs, progress, rejects, at_once, sentences, length, counts, opened }
+        let (at_once, sentences, length, unlisted) = (false, 0, 0, usize::MAX);
+        Self {
+            settings,
+            engine,
+            inputs,
+            progress,
+            rejects,
+            at_once,
+            sentences,
+            length,
+            counts,
+            opened,
+            unlisted,
+        }
     }
 
     /// Goes on with the text that an earlier part has left off.
     pub(super) fn from(self, cursor: Cursor) -> Self {
         Self { sentences: cursor.sentence, length: cursor.offset, ..self }
+    }
+
+    /// Lists inputs from this one on as they are opened.
+    pub(super) fn listing(self, unlisted: usize) -> Self {
+        Self { unlisted, ..self }
     }
 
     /// Writes all that belongs to one part.
@@ -95,15 +114,17 @@ impl<'a> Writer<'a> {
         for item in answered.chunk.items {
             let noted = match item {
                 Item::Opened(input, digest) => {
-                    self.opened.extend(digest.map(|digest| (input, digest)));
+                    self.list(input, digest);
                     Ok(())
                 }
                 Item::Document(document, sentences) => {
                     self.document(document, &sentences, &mut predictions, report)?;
                     Ok(())
                 }
+                Item::Lost(input, error) => Err(error.context(self.inputs[input].display().to_string())),
                 Item::Bad(bad) => self.rejects.record(bad, &mut self.counts, self.progress),
                 Item::Failed(input, error) => {
+                    self.list(input, None);
                     let name = self.inputs[input].display().to_string();
                     self.rejects.input(&name, error, &mut self.counts, self.progress)
                 }
@@ -119,6 +140,14 @@ impl<'a> Writer<'a> {
             report.flush().context(CANNOT_WRITE)?;
         }
         Ok(())
+    }
+
+    /// Takes note of an input, once: it may be opened again behind a part, and fail when it is read.
+    fn list(&mut self, input: usize, digest: Option<Digest>) {
+        if input >= self.unlisted {
+            self.opened.push(Input { path: self.inputs[input].clone(), digest });
+            self.unlisted = input + 1;
+        }
     }
 
     fn document(

@@ -2,13 +2,13 @@
 
 use crate::cli::batch::{
     Arithmetic, Command, Model, OnError, Rejects, Run, RunFolder, Settings, SpecialTokens, Strategy, Unit,
-    watch_for_interrupts,
+    refuse_among_inputs, refuse_in_use, watch_for_interrupts,
 };
 use crate::cli::input::InputArgs;
 use crate::cli::misuse;
 use crate::cli::model::{on_device, optional_folder};
 use crate::cli::output::{Form, OutputArgs};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use undertone::engine::{DeviceChoice, Engine, ZeroShot};
@@ -196,8 +196,8 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         resume,
     } = args;
     let inputs = input.resolve(keep_fields)?;
-    if rejects.is_some() && rejects == output.output {
-        return Err(misuse("--output and --rejects name the same file"));
+    if let Some(rejects) = &rejects {
+        refuse_in_use(rejects, output.output.as_deref(), inputs.paths())?;
     }
     let on_error = match (on_error, &rejects) {
         (_, Some(_)) => OnError::Skip,
@@ -213,7 +213,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         .filter(|output| format.form != Form::Brat && RunFolder::is_meant(output))
     {
         Some(folder) => {
-            refuse_among_inputs(&folder, &input.inputs)?;
+            refuse_among_inputs(&folder, rejects.as_deref(), &format.extension(), &input.inputs)?;
             Place::Folder(Box::new(RunFolder::open(&folder, resume)?))
         }
         None if resume => {
@@ -275,20 +275,4 @@ enum Place {
     Whole(crate::cli::output::Place, Rejects),
     /// A folder of parts.
     Folder(Box<RunFolder>),
-}
-
-/// Refuses a folder for results that lies in a folder to read: another run would read them.
-fn refuse_among_inputs(output: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
-    let Ok(output) = std::path::absolute(output) else { return Ok(()) };
-    let within = |input: &&PathBuf| {
-        input.is_dir() && std::path::absolute(input).is_ok_and(|input| output.starts_with(input))
-    };
-    match inputs.iter().find(within) {
-        Some(input) => Err(misuse(format!(
-            "{} lies in {}, which is read\n\nhint: give a folder beside it",
-            output.display(),
-            input.display()
-        ))),
-        None => Ok(()),
-    }
 }

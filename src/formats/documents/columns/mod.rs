@@ -12,12 +12,9 @@ mod thrift;
 use self::rows::Columns;
 use super::{BadRecord, Document, DocumentOptions, Documents, InputFormat};
 use arrow_array::RecordBatch;
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufRead, Seek};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Once;
 
 /// Rows that are turned into documents at a time: long texts must fit into memory so often.
 const ROWS: usize = 128;
@@ -88,36 +85,7 @@ fn failed(bad: BadRecord) -> Documents {
 /// differences, levels of more values than there are, a dictionary that is missing; in `arrow_ipc` types that there are not,
 /// and batches with fewer buffers than their columns call for.
 fn guarded<T, E: std::fmt::Display>(read: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
-    silence_guarded();
-    let around = GUARDED.replace(true);
-    let answer = catch_unwind(AssertUnwindSafe(read));
-    GUARDED.set(around);
-    match answer {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(panic) => {
-            let said = panic.downcast_ref::<String>().map(String::as_str);
-            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(format!("it is not what its format calls for ({})", said.unwrap_or("no reason is given")))
-        }
-    }
-}
-
-thread_local! {
-    /// Whether a panic of this thread is caught here.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Keeps the hook of the process from reporting a panic that is told as an error.
-fn silence_guarded() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let report = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !GUARDED.get() {
-                report(panic);
-            }
-        }));
-    });
+    crate::guarded::guarded(read)?.map_err(|error| error.to_string())
 }
 
 /// Whether there is memory for so many bytes, which will be asked for at once.
