@@ -104,7 +104,7 @@ impl Machine<'_> {
             }
             // What an object is told, or a list is given, makes no tensor.
             b'b' | b'a' => return self.pop().map(|_| true),
-            b'e' => return self.to_mark().map(|_| true),
+            b'e' => return self.since_mark().map(|_| true),
             b'N' | 0x88 | 0x89 | b']' => {
                 self.stack.push(OTHER);
                 return Ok(true);
@@ -125,11 +125,11 @@ impl Machine<'_> {
             b'M' => Node::Number(u16::from_le_bytes([self.byte()?, self.byte()?]).into()),
             0x8a => self.long()?,
             b')' => Node::Tuple(Vec::new()),
-            b't' => Node::Tuple(self.to_mark()?),
+            b't' => Node::Tuple(self.since_mark()?),
             count @ 0x85..=0x87 => Node::Tuple(self.pop_many(usize::from(count - 0x84))?),
             b'}' => Node::Dict(Vec::new()),
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.since_mark()?;
                 Node::Dict(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
             }
             b'Q' => Node::Outside(self.pop()?),
@@ -197,7 +197,7 @@ impl Machine<'_> {
         mark.ok_or_else(|| EMPTY.to_owned())
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Id>, String> {
+    fn since_mark(&mut self) -> Result<Vec<Id>, String> {
         let mark = self.mark()?;
         let items = self.stack.split_off(mark + 1);
         self.stack.pop();

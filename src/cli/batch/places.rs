@@ -110,7 +110,7 @@ mod tests {
             let refused = refuse_in_use(
                 &folder.path().join(rejects),
                 Some(&folder.path().join(output)),
-                &[input.clone()],
+                std::slice::from_ref(&input),
             );
             refused.map_err(|error| error.to_string()).err().unwrap_or_default()
         };
