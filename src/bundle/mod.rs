@@ -482,6 +482,26 @@ mod tests {
     }
 
     #[test]
+    fn another_threshold_is_another_configuration_under_the_same_weights_and_tokenizer() {
+        let bundle = tiny_bundle();
+        let folder = tempfile::tempdir().unwrap();
+        bundle.save(folder.path(), Storage::F32).unwrap();
+        let opened = Bundle::open(folder.path()).unwrap();
+        let digests = opened.digests(Some(folder.path())).unwrap();
+        assert_eq!(digests.weights, Bundle::weights_sha256(Some(folder.path())).unwrap());
+        let mut description = opened.description.clone();
+        for head in &mut description.heads {
+            if let Head::Sentence(task) = head {
+                task.thresholds[0] += 0.125;
+            }
+        }
+        let other = opened.with(description, opened.weights.clone());
+        let others = other.digests(Some(folder.path())).unwrap();
+        assert_ne!(others.config, digests.config);
+        assert_eq!(Digests { config: digests.config.clone(), ..others }, digests);
+    }
+
+    #[test]
     fn int8_rows_are_small_and_close() {
         let bundle = tiny_bundle();
         let folder = tempfile::tempdir().unwrap();

@@ -14,8 +14,8 @@ use undertone::formats::BadRecord;
 pub(crate) struct Rejects {
     on_error: OnError,
     file: Option<RejectsFile>,
-    /// How many were told.
-    told: usize,
+    /// How many were told; `None` if nobody is to be told.
+    told: Option<usize>,
 }
 
 struct RejectsFile {
@@ -35,7 +35,7 @@ impl Rejects {
             let lines = Lines::new(path, pending.handle()?);
             anyhow::Ok(RejectsFile { lines, pending: Some(pending) })
         };
-        Ok(Self { on_error, file: path.map(open).transpose()?, told: 0 })
+        Ok(Self { on_error, file: path.map(open).transpose()?, told: Some(0) })
     }
 
     /// Rejects that, where there is a path, go on behind the first `bytes` of that file; what it has behind them came from parts
@@ -43,7 +43,12 @@ impl Rejects {
     pub(crate) fn appended(path: Option<&Path>, bytes: u64, on_error: OnError) -> anyhow::Result<Self> {
         let open =
             |path: &Path| anyhow::Ok(RejectsFile { lines: Lines::behind(path, bytes)?, pending: None });
-        Ok(Self { on_error, file: path.map(open).transpose()?, told: 0 })
+        Ok(Self { on_error, file: path.map(open).transpose()?, told: Some(0) })
+    }
+
+    /// Rejects that nobody wants to hear of again.
+    pub(super) fn silent() -> Self {
+        Self { on_error: OnError::Skip, file: None, told: None }
     }
 
     /// Notes a record that could not be read, or fails with it.
@@ -92,11 +97,12 @@ impl Rejects {
     }
 
     fn tell(&mut self, bad: &dyn std::fmt::Display, progress: &Progress) {
-        self.told += 1;
-        if self.file.is_none() || self.told <= TOLD {
+        let Some(told) = &mut self.told else { return };
+        *told += 1;
+        if self.file.is_none() || *told <= TOLD {
             progress.suspend(|| tracing::warn!("passed over {bad}"));
         }
-        if self.file.is_some() && self.told == TOLD {
+        if self.file.is_some() && *told == TOLD {
             progress.suspend(|| tracing::warn!("more of them are only kept in the rejects"));
         }
     }

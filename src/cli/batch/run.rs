@@ -142,8 +142,7 @@ impl Run {
 
     /// Writes again the part that begins at a place.
     pub(super) fn again(&self, cursor: Cursor, report: &mut dyn Report) -> anyhow::Result<Written> {
-        let (mut progress, mut rejects) =
-            (Progress::hidden(), Rejects::whole(None, super::settings::OnError::Skip)?);
+        let (mut progress, mut rejects) = (Progress::hidden(), Rejects::silent());
         let pipeline = self.start(cursor, Some(usize::MAX));
         let names = self.inputs.paths();
         let mut writer =
