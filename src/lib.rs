@@ -43,3 +43,5 @@ pub mod report;
 pub mod text;
 pub mod tokens;
 pub mod training;
+
+pub use kernels::cpu;

@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Instant;
 use undertone::bundle::{Bundle, Weights};
+use undertone::encoder::layers::Precision;
 use undertone::engine::Engine;
 use undertone::evaluation::Objective;
 use undertone::labels::GoldSentence;
@@ -67,8 +68,9 @@ impl<'a> Preparation<'a> {
                 head.name()
             );
         }
-        if !recipe.training.precision.is_fast() {
-            tracing::info!("this CPU has no bf16 products; training runs in f32");
+        let precision = recipe.training.precision;
+        if precision == Precision::Int8 || !precision.is_fast() {
+            tracing::info!("training runs in f32: bf16 is not faster on this CPU, or bytes were asked for");
         }
         let bundle = base.with(description, weights);
         std::fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;

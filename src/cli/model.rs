@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
-use undertone::engine::{DeviceChoice, Engine};
+use undertone::bundle::Bundle;
+use undertone::encoder::layers::Precision;
+use undertone::engine::{DeviceChoice, Engine, EngineError};
 use undertone::hub::{Hub, HubError, ModelId, Planned, Progress, Settings};
 
 /// The folder that a `--model` means: itself if it is there, else that of a model of the hub, fetched if need be.
@@ -29,9 +31,17 @@ pub(crate) fn optional_folder(model: Option<&Path>) -> anyhow::Result<Option<Pat
 }
 
 /// The engine on the device that was asked for.
-pub(crate) fn on_device(engine: Engine, device: DeviceChoice) -> anyhow::Result<Engine> {
+pub(crate) fn engine(
+    folder: Option<&Path>,
+    device: DeviceChoice,
+    precision: Precision,
+) -> anyhow::Result<Engine> {
     let device = device.open().map_err(|error| misuse(error.to_string()))?;
-    if device.is_cpu() { Ok(engine) } else { Ok(engine.on_device(device)?) }
+    let bundle = folder.map_or_else(Bundle::embedded, Bundle::open)?;
+    Engine::on(bundle, device, precision).map_err(|error| match error {
+        EngineError::Cpu(error) => misuse(error),
+        error => error.into(),
+    })
 }
 
 /// Where a model is, by what it is called.

@@ -1,13 +1,13 @@
 //! What teachers say of training sentences: asked once, kept beside the run.
 
 use crate::cli::logging::say;
-use crate::cli::misuse;
 use crate::cli::recipe::{Distillation, Fold, Recipe};
+use crate::cli::{misuse, model};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use undertone::datasets::{Dataset, fold};
-use undertone::engine::{Engine, Input, Tasks};
+use undertone::engine::{DeviceChoice, Input, Tasks};
 use undertone::labels::GoldSentence;
 
 /// Probabilities of every sentence of a file; `None` where no teacher may answer.
@@ -49,7 +49,7 @@ fn ask(distill: &Distillation, recipe: &Recipe, train: &[Dataset]) -> anyhow::Re
     type Sums = Vec<Option<(Vec<f32>, f32)>>;
     let mut means: Vec<Sums> = train.iter().map(|dataset| vec![None; dataset.sentences.len()]).collect();
     for folder in &distill.teachers {
-        let engine = Engine::open(Some(folder))?.in_precision(recipe.training.precision)?;
+        let engine = model::engine(Some(folder), DeviceChoice::Cpu, recipe.training.precision)?;
         if engine.labels() != recipe.labels {
             return Err(misuse(format!(
                 "teacher {} knows the labels {}; the settings file names {}",

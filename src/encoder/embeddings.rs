@@ -3,9 +3,10 @@
 //! Beside the word embedding there may stand a casing embedding of ours: an uncased vocabulary cannot tell "US" from
 //! "us" or "Turkey" from "turkey", which named entities need.
 
-use super::layers::{dropout, embedding};
+use super::layers::{dropout, embedding, with_all_slices};
 use super::modules::{Linear, Norm};
 use super::{EncoderConfig, Pass, Sequences};
+use crate::kernels::norm;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -55,10 +56,7 @@ impl Embeddings {
     ) -> Result<Tensor> {
         let ids = &sequences.ids;
         let (batch, tokens) = ids.dims2()?;
-        let most = config.max_tokens();
-        if tokens > most {
-            candle_core::bail!("a sequence of {tokens} tokens, and the encoder has {most} positions");
-        }
+        check_length(tokens, config)?;
         let mut sum = self.words.rows(ids, pass)?;
         if let Some(table) = &self.types {
             let types = match &sequences.types {
@@ -75,12 +73,7 @@ impl Embeddings {
             sum = (sum + table.rows(&positions, pass)?)?;
         }
         if let Some(table) = &self.casing {
-            let Some(classes) = &sequences.casing else {
-                candle_core::bail!(
-                    "the encoder has a casing embedding, and the sequences have no casing classes"
-                );
-            };
-            sum = (sum + table.rows(classes, pass)?)?;
+            sum = (sum + table.rows(casing(sequences)?, pass)?)?;
         }
         let states = self.norm.forward(&sum, config)?;
         let states = dropout(&states, config.embedding_dropout, &pass.randomness)?;
@@ -89,6 +82,83 @@ impl Embeddings {
             None => Ok(states),
         }
     }
+
+    /// What becomes of embeddings that are not as wide as states.
+    pub(super) fn projection(&self) -> Option<&Linear> {
+        self.projection.as_ref()
+    }
+
+    /// Sums and norms as [`Embeddings::forward`] does in inference, of the real tokens alone, end to end: `out` becomes
+    /// `[tokens of all sequences, width]`. Nothing is projected.
+    ///
+    /// # Errors
+    /// As `forward`, and if the tables are not in f32 on the CPU.
+    pub(super) fn ragged(
+        &self,
+        sequences: &Sequences,
+        config: &EncoderConfig,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        let lengths = &sequences.lengths;
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        check_length(longest, config)?;
+        let mut parts = vec![(&self.words, end_to_end(&sequences.ids, lengths)?)];
+        if let Some(table) = &self.types {
+            parts.push((
+                table,
+                match &sequences.types {
+                    Some(types) if config.type_vocab_size > 1 => end_to_end(types, lengths)?,
+                    _ => vec![0; lengths.iter().sum()],
+                },
+            ));
+        }
+        if let Some(table) = &self.positions {
+            let first = config.first_position as u32;
+            parts.push((table, lengths.iter().flat_map(|&n| first..first + n as u32).collect()));
+        }
+        if let Some(table) = &self.casing {
+            parts.push((table, end_to_end(casing(sequences)?, lengths)?));
+        }
+        let mut tensors: Vec<&Tensor> = parts.iter().map(|(table, _)| &table.weight).collect();
+        tensors.extend([&self.norm.gamma, &self.norm.beta]);
+        with_all_slices(&tensors, "embeddings", |slices| {
+            let (tables, norm) = slices.split_at(parts.len());
+            let width = config.embedding_size;
+            let mut sum = vec![0.0; width * lengths.iter().sum::<usize>()];
+            for ((part, ids), table) in parts.iter().zip(tables) {
+                for (sum, &id) in sum.chunks_exact_mut(width).zip(ids) {
+                    let Some(row) = table.get(id as usize * width..(id as usize + 1) * width) else {
+                        candle_core::bail!("`{}` has no row {id}", part.name);
+                    };
+                    sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+                }
+            }
+            out.resize(sum.len(), 0.0);
+            norm::forward(&sum, norm[0], norm[1], config.layer_norm_eps as f32, out);
+            Ok(())
+        })
+    }
+}
+
+fn check_length(tokens: usize, config: &EncoderConfig) -> Result<()> {
+    let most = config.max_tokens();
+    if tokens > most {
+        candle_core::bail!("a sequence of {tokens} tokens, and the encoder has {most} positions");
+    }
+    Ok(())
+}
+
+fn casing(sequences: &Sequences) -> Result<&Tensor> {
+    let Some(classes) = &sequences.casing else {
+        candle_core::bail!("the encoder has a casing embedding, and the sequences have no casing classes");
+    };
+    Ok(classes)
+}
+
+/// The first `lengths` numbers of every row, row after row.
+fn end_to_end(rows: &Tensor, lengths: &[usize]) -> Result<Vec<u32>> {
+    let rows: Vec<Vec<u32>> = rows.to_vec2()?;
+    Ok(rows.iter().zip(lengths).flat_map(|(row, &n)| &row[..n]).copied().collect())
 }
 
 #[derive(Debug, Clone)]

@@ -61,14 +61,14 @@ impl Encoder {
         &self.config
     }
 
-    /// The same encoder with its weights repacked for inference in `precision`: it can be trained no more. Where this CPU has no
-    /// instructions for that, or the layers are not BERT's own, it stays as it is.
+    /// The same encoder with its weights repacked for inference in `precision`: it can be trained no more. Where the layers are not
+    /// BERT's own it stays as it is.
     ///
     /// # Errors
     /// If the weights are not on the CPU, or not in f32.
     pub fn packed(self, precision: Precision) -> Result<Self> {
         let packed = match &self.layers {
-            Layers::Bert(layers) => PackedLayers::new(layers, &self.config, precision)?,
+            Layers::Bert(layers) => PackedLayers::new(&self.embeddings, layers, &self.config, precision)?,
             Layers::ModernBert(_) | Layers::Packed(_) => None,
         };
         Ok(Self { layers: packed.map_or(self.layers, Layers::Packed), ..self })
@@ -84,14 +84,14 @@ impl Encoder {
     /// # Errors
     /// If a sequence is longer than the positions, or casing classes are wanted and not given.
     pub fn forward(&self, sequences: &Sequences, pass: &Pass) -> Result<Tensor> {
-        let embedded = self.embeddings.forward(sequences, &self.config, pass)?;
+        let embedded = || self.embeddings.forward(sequences, &self.config, pass);
         match &self.layers {
-            Layers::Bert(layers) => layers.forward(embedded, &sequences.lengths, &self.config, pass),
-            Layers::ModernBert(layers) => layers.forward(embedded, &sequences.lengths, &self.config, pass),
+            Layers::Bert(layers) => layers.forward(embedded()?, &sequences.lengths, &self.config, pass),
+            Layers::ModernBert(layers) => layers.forward(embedded()?, &sequences.lengths, &self.config, pass),
             Layers::Packed(_) if !pass.is_inference() => {
                 candle_core::bail!("an encoder that was packed for inference cannot be trained")
             }
-            Layers::Packed(layers) => layers.forward(&embedded, &sequences.lengths),
+            Layers::Packed(layers) => layers.forward(&self.embeddings, sequences, &self.config),
         }
     }
 }

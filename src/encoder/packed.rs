@@ -1,18 +1,21 @@
-//! BERT's layers for inference on the CPU: sequences end to end without padding, and weights repacked once.
+//! BERT for inference on the CPU: sequences end to end without padding, and weights repacked once.
 
-use super::EncoderConfig;
 use super::bert::{Layer, Layers};
 use super::config::{HiddenAct, RelativeAttention};
-use super::layers::{Precision, with_slices};
+use super::embeddings::Embeddings;
+use super::layers::Precision;
 use super::modules::{Linear, Norm};
-use crate::kernels::packed::{Kind, Operand, ROWS, Weights};
-use crate::kernels::{attention, gelu, norm};
+use super::{EncoderConfig, Sequences};
+use crate::kernels::packed::{Finish, Kind, Operand, Weights};
+use crate::kernels::{attention, norm};
 use candle_core::{Result, Tensor};
 use std::cell::RefCell;
 
 /// The layers of an encoder, repacked.
 #[derive(Debug, Clone)]
 pub(super) struct PackedLayers {
+    /// Embeddings to states, where they differ in width.
+    projection: Option<Weights>,
     layers: Vec<PackedLayer>,
     repeats: usize,
     heads: usize,
@@ -38,7 +41,7 @@ struct PackedNorm {
 }
 
 /// Rows of the feed-forward block that are computed together: their inner states stay in the second-level cache.
-const BLOCK: usize = 8 * ROWS;
+const BLOCK: usize = 64;
 
 /// Buffers reused from batch to batch.
 #[derive(Default)]
@@ -47,10 +50,9 @@ struct Arena {
     qkv: Vec<f32>,
     mixed: Vec<f32>,
     inner: Vec<f32>,
-    active: Vec<f32>,
     output: Vec<f32>,
     operand: Operand,
-    attention: attention::Scratch,
+    attention: attention::Inference,
 }
 
 thread_local! {
@@ -58,21 +60,25 @@ thread_local! {
 }
 
 impl PackedLayers {
-    /// Repacks the layers; `None` if this CPU, or these kernels, cannot compute them.
-    pub(super) fn new(layers: &Layers, config: &EncoderConfig, precision: Precision) -> Result<Option<Self>> {
-        let plain = config.relative == RelativeAttention::None && config.hidden_act != HiddenAct::GeluTanh;
+    /// Repacks the layers; `None` if the kernels cannot compute them.
+    pub(super) fn new(
+        embeddings: &Embeddings,
+        layers: &Layers,
+        config: &EncoderConfig,
+        precision: Precision,
+    ) -> Result<Option<Self>> {
         let kind = match precision {
             Precision::F32 => Kind::F32,
             Precision::Bf16 => Kind::Bf16,
             Precision::Int8 => Kind::Int8,
         };
-        if !plain
-            || !kind.is_available()
+        if config.relative != RelativeAttention::None
             || config.intermediate_size.max(config.hidden_size) > kind.most_inputs()
         {
             return Ok(None);
         }
         Ok(Some(Self {
+            projection: embeddings.projection().map(|linear| packed(&[linear], kind)).transpose()?,
             layers: layers.layers.iter().map(|layer| PackedLayer::new(layer, kind)).collect::<Result<_>>()?,
             repeats: config.repeats,
             heads: config.num_attention_heads,
@@ -81,18 +87,23 @@ impl PackedLayers {
         }))
     }
 
-    /// `[batch, tokens, width]` in and out, the states of padding being zeros.
-    pub(super) fn forward(&self, states: &Tensor, lengths: &[usize]) -> Result<Tensor> {
-        let (batch, tokens, width) = states.dims3()?;
-        let states = states.contiguous()?;
+    /// `[batch, tokens, width]`, the states of padding being zeros.
+    pub(super) fn forward(
+        &self,
+        embeddings: &Embeddings,
+        sequences: &Sequences,
+        config: &EncoderConfig,
+    ) -> Result<Tensor> {
+        let (batch, tokens) = sequences.ids.dims2()?;
+        let (lengths, width) = (&sequences.lengths, config.hidden_size);
         let out = ARENA.with_borrow_mut(|arena| {
-            arena.states.clear();
-            with_slices([&states], "packed layers", |[states]| {
-                for (row, &length) in states.chunks_exact((tokens * width).max(1)).zip(lengths) {
-                    arena.states.extend_from_slice(&row[..length * width]);
-                }
-                Ok(())
-            })?;
+            embeddings.ragged(sequences, config, &mut arena.states)?;
+            if let Some(projection) = &self.projection {
+                let rows = lengths.iter().sum();
+                arena.output.resize(rows * width, 0.0);
+                projection.apply(&arena.states, rows, Finish::Nothing, &mut arena.operand, &mut arena.output);
+                std::mem::swap(&mut arena.states, &mut arena.output);
+            }
             for layer in &self.layers {
                 for _ in 0..self.repeats {
                     self.layer(layer, lengths, width, arena);
@@ -106,16 +117,16 @@ impl PackedLayers {
             }
             Ok::<_, candle_core::Error>(out)
         })?;
-        Tensor::from_vec(out, (batch, tokens, width), states.device())
+        Tensor::from_vec(out, (batch, tokens, width), sequences.ids.device())
     }
 
     fn layer(&self, layer: &PackedLayer, lengths: &[usize], width: usize, arena: &mut Arena) {
-        let Arena { states, qkv, mixed, inner, active, output, operand, attention } = arena;
+        let Arena { states, qkv, mixed, inner, output, operand, attention } = arena;
         let tokens = states.len() / width;
         qkv.resize(tokens * 3 * width, 0.0);
         mixed.resize(tokens * width, 0.0);
         output.resize(tokens * width, 0.0);
-        layer.qkv.apply(states, tokens, operand, qkv);
+        layer.qkv.apply(states, tokens, Finish::Nothing, operand, qkv);
         let mut first = 0;
         for &length in lengths {
             attention::infer(
@@ -127,26 +138,21 @@ impl PackedLayers {
             );
             first += length;
         }
-        layer.attention_output.apply(mixed, tokens, operand, output);
-        layer.attention_norm.add(output, states, self.eps, mixed);
-        let inner_width = layer.intermediate.outputs();
+        layer.attention_output.apply(mixed, tokens, Finish::Add(states), operand, output);
+        layer.attention_norm.apply(output, self.eps, mixed);
+        let act = match self.act {
+            HiddenAct::Gelu => Finish::Gelu,
+            HiddenAct::GeluTanh => Finish::GeluTanh,
+            HiddenAct::Relu => Finish::Relu,
+        };
         for first in (0..tokens).step_by(BLOCK) {
             let rows = BLOCK.min(tokens - first);
             let part = first * width..(first + rows) * width;
-            inner.resize(rows * inner_width, 0.0);
-            active.resize(rows * inner_width, 0.0);
-            layer.intermediate.apply(&mixed[part.clone()], rows, operand, inner);
-            match self.act {
-                HiddenAct::Relu => active.iter_mut().zip(&*inner).for_each(|(out, &x)| *out = x.max(0.0)),
-                _ => gelu::forward(inner, active),
-            }
-            layer.output.apply(active, rows, operand, &mut output[part.clone()]);
-            layer.output_norm.add(
-                &mut output[part.clone()],
-                &mixed[part.clone()],
-                self.eps,
-                &mut states[part],
-            );
+            inner.resize(rows * layer.intermediate.outputs(), 0.0);
+            layer.intermediate.apply(&mixed[part.clone()], rows, act, operand, inner);
+            let residual = Finish::Add(&mixed[part.clone()]);
+            layer.output.apply(inner, rows, residual, operand, &mut output[part.clone()]);
+            layer.output_norm.apply(&output[part.clone()], self.eps, &mut states[part]);
         }
     }
 }
@@ -169,9 +175,7 @@ impl PackedNorm {
         Ok(Self { gamma: norm.gamma.to_vec1()?, beta: norm.beta.to_vec1()? })
     }
 
-    /// `out = norm(x + residual)`; `x` becomes the sum.
-    fn add(&self, x: &mut [f32], residual: &[f32], eps: f32, out: &mut [f32]) {
-        x.iter_mut().zip(residual).for_each(|(x, y)| *x += y);
+    fn apply(&self, x: &[f32], eps: f32, out: &mut [f32]) {
         norm::forward(x, &self.gamma, &self.beta, eps, out);
     }
 }

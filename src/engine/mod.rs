@@ -13,6 +13,7 @@ pub use device::DeviceChoice;
 pub use zero_shot::ZeroShot;
 
 use crate::bundle::{Bundle, BundleError, Network};
+use crate::cpu;
 use crate::encoder::layers::Precision;
 use crate::encoder::{Pass, Sequences};
 use crate::head::Activation;
@@ -81,6 +82,9 @@ pub enum EngineError {
         /// Which head: `sentence` or `token`.
         head: &'static str,
     },
+    /// The level of instructions that is asked for is none, or one that this CPU has not.
+    #[error("{0}")]
+    Cpu(&'static str),
     /// Labels or model do not do for zero-shot classification.
     #[error("zero-shot classification cannot be done: {reason}")]
     ZeroShot {
@@ -146,39 +150,31 @@ impl Engine {
     /// # Errors
     /// If the bundle's parts do not fit each other.
     pub fn new(bundle: Bundle) -> Result<Self, EngineError> {
-        let device = Device::Cpu;
-        let network = bundle.network(&device)?.packed(Precision::F32)?;
-        let tag_set = TagSet::new(bundle.description.token().map_or(&[], |task| &task.labels));
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (precision, aggregation) = (Precision::F32, Aggregation::Words);
-        Ok(Self { bundle, network, device, tag_set, threads, precision, aggregation, zero_shot: None })
+        Self::on(bundle, Device::Cpu, Precision::F32)
     }
 
-    /// The same engine with its network on another device. A GPU is given one batch after the other.
+    /// Makes a bundle ready, on a device with a thread per core; a GPU is given one batch after the other.
+    ///
+    /// * `precision`: on a CPU, what the operands of the encoder's products are rounded to
     ///
     /// # Errors
-    /// If the device has no room for the weights.
-    pub fn on_device(self, device: Device) -> Result<Self, EngineError> {
-        let network = self.bundle.network(&device)?;
-        Ok(Self { network, device, ..self })
+    /// If the bundle's parts do not fit each other, the device has no room for the weights, or the variable
+    /// [`UNDERTONE_CPU`](crate::cpu::VARIABLE) is wrong.
+    pub fn on(bundle: Bundle, device: Device, precision: Precision) -> Result<Self, EngineError> {
+        let mut network = bundle.network(&device)?;
+        if device.is_cpu() {
+            cpu::chosen().map_err(EngineError::Cpu)?;
+            network = network.packed(precision)?;
+        }
+        let tag_set = TagSet::new(bundle.description.token().map_or(&[], |task| &task.labels));
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let aggregation = Aggregation::Words;
+        Ok(Self { bundle, network, device, tag_set, threads, precision, aggregation, zero_shot: None })
     }
 
     /// The same engine on another number of threads, at least one. Answers do not depend on it.
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
-    }
-
-    /// The same engine with the operands of its encoder's products rounded as asked: faster, and a little less exact. On a GPU it stays
-    /// as it is.
-    ///
-    /// # Errors
-    /// If the weights cannot be read again.
-    pub fn in_precision(self, precision: Precision) -> Result<Self, EngineError> {
-        if !self.device.is_cpu() || precision == self.precision {
-            return Ok(self);
-        }
-        let network = self.bundle.network(&self.device)?.packed(precision)?;
-        Ok(Self { network, precision, ..self })
     }
 
     /// The same engine with another way from pieces to entities.

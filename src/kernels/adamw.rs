@@ -1,6 +1,6 @@
 //! One AdamW update (Loshchilov & Hutter 2019, arXiv 1711.05101) over a slice, in one pass through memory.
 
-use multiversion::multiversion;
+use super::cpu::for_every_level;
 
 /// The numbers of one update, bias corrections folded in.
 #[derive(Debug, Clone, Copy)]
@@ -21,13 +21,14 @@ pub(crate) struct Update {
     pub(crate) grad_scale: f32,
 }
 
-/// Updates `weights` and both moments in place by `grad`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn apply(u: Update, weights: &mut [f32], first: &mut [f32], second: &mut [f32], grad: &[f32]) {
-    for (((w, m), v), &g) in weights.iter_mut().zip(first).zip(second).zip(grad) {
-        let g = g * u.grad_scale;
-        *m = u.beta1 * *m + (1.0 - u.beta1) * g;
-        *v = u.beta2 * *v + (1.0 - u.beta2) * g * g;
-        *w -= u.shrink * *w + u.step * *m / (v.sqrt() * u.correction + u.epsilon);
+for_every_level! {
+    /// Updates `weights` and both moments in place by `grad`.
+    pub(crate) fn apply(u: Update, weights: &mut [f32], first: &mut [f32], second: &mut [f32], grad: &[f32]) {
+        for (((w, m), v), &g) in weights.iter_mut().zip(first).zip(second).zip(grad) {
+            let g = g * u.grad_scale;
+            *m = u.beta1 * *m + (1.0 - u.beta1) * g;
+            *v = u.beta2 * *v + (1.0 - u.beta2) * g * g;
+            *w -= u.shrink * *w + u.step * *m / (v.sqrt() * u.correction + u.epsilon);
+        }
     }
 }

@@ -3,10 +3,11 @@
 //!
 //! The backward pass computes the probabilities again in place of keeping `tokens x tokens` of them per head.
 
+use super::cpu::for_every_level;
 use super::dropout::Mask;
 use super::gemm::{Matrix, Output, Sizes, matmul};
 use super::math;
-use multiversion::multiversion;
+use super::packed::Once;
 
 /// Where one head of one sequence lies in `[batch, tokens, width]` tensors.
 #[derive(Clone, Copy)]
@@ -68,30 +69,69 @@ pub(crate) fn forward(
     matmul(Sizes { m: tokens, n: width, k: tokens }, 1.0, p, v, &mut out[origin..], stride, Output::Replace);
 }
 
+/// Rows of queries whose scores are computed together, so that they stay in the cache.
+const QUERIES: usize = 32;
+
+/// Buffers of [`infer`].
+#[derive(Default)]
+pub(crate) struct Inference {
+    keys: Once,
+    values: Once,
+    scores: Vec<f32>,
+}
+
 /// Attention of all `heads` of one sequence of `tokens` tokens, in inference.
 ///
 /// * `qkv`: `[tokens, 3 * width]`, queries, keys and values of a token side by side
 /// * `out`: `[tokens, width]`
-pub(crate) fn infer(heads: usize, tokens: usize, qkv: &[f32], scratch: &mut Scratch, out: &mut [f32]) {
+pub(crate) fn infer(heads: usize, tokens: usize, qkv: &[f32], buffers: &mut Inference, out: &mut [f32]) {
+    let Inference { keys, values, scores } = buffers;
     let width = out.len() / tokens;
     let (stride, head) = (3 * width, width / heads);
     let scale = 1.0 / (head as f32).sqrt();
-    let scores = &mut scratch.probabilities;
-    scores.resize(tokens * tokens, 0.0);
+    let padded = tokens.next_multiple_of(SOFTMAX_LANES);
+    scores.resize(QUERIES.min(tokens) * padded, 0.0);
     for first in (0..width).step_by(head) {
-        let part = |which: usize| Matrix::rows(&qkv[which * width + first..], stride);
-        matmul(
-            Sizes { m: tokens, n: tokens, k: head },
-            scale,
-            part(0),
-            part(1).t(),
-            scores,
-            tokens,
-            Output::Replace,
-        );
-        softmax_rows(scores, tokens);
-        let mixed = Sizes { m: tokens, n: head, k: tokens };
-        matmul(mixed, 1.0, Matrix::rows(scores, tokens), part(2), &mut out[first..], width, Output::Replace);
+        keys.rows(&qkv[width + first..], stride, tokens, head);
+        values.columns(&qkv[2 * width + first..], stride, head, tokens);
+        for query in (0..tokens).step_by(QUERIES) {
+            let rows = QUERIES.min(tokens - query);
+            keys.product(&qkv[query * stride + first..], stride, rows, scores, padded);
+            scaled_softmax_rows(&mut scores[..rows * padded], tokens, padded, scale);
+            values.product(scores, padded, rows, &mut out[query * width + first..], width);
+        }
+    }
+}
+
+const SOFTMAX_LANES: usize = 16;
+
+for_every_level! {
+    /// Softmax of `scale` times the first `width` numbers of every row; rows are `stride`, a multiple of 16.
+    fn scaled_softmax_rows(scores: &mut [f32], width: usize, stride: usize, scale: f32) {
+        for row in scores.chunks_exact_mut(stride) {
+            row[width..].fill(f32::NEG_INFINITY);
+            let chunks = row.as_chunks_mut::<SOFTMAX_LANES>().0;
+            let mut tops = [f32::NEG_INFINITY; SOFTMAX_LANES];
+            for chunk in chunks.iter() {
+                for (top, &x) in tops.iter_mut().zip(chunk) {
+                    *top = if x > *top { x } else { *top };
+                }
+            }
+            let top = tops.iter().fold(f32::NEG_INFINITY, |top, &x| if x > top { x } else { top });
+            let mut sums = [0.0; SOFTMAX_LANES];
+            for chunk in chunks.iter_mut() {
+                for (x, sum) in chunk.iter_mut().zip(&mut sums) {
+                    *x = math::exp((*x - top) * scale);
+                    *sum += *x;
+                }
+            }
+            let inverse = 1.0 / sums.iter().sum::<f32>();
+            for chunk in chunks {
+                for x in chunk {
+                    *x *= inverse;
+                }
+            }
+        }
     }
 }
 
@@ -127,34 +167,83 @@ pub(crate) fn backward(
     matmul(narrow, scale, scores.t(), queries, &mut dk[origin..], stride, Output::Replace);
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-fn softmax_rows(scores: &mut [f32], width: usize) {
-    for row in scores.chunks_exact_mut(width) {
-        let top = math::max(row);
-        for x in row.iter_mut() {
-            *x = math::exp(*x - top);
-        }
-        let scale = 1.0 / math::sum(row);
-        for x in row.iter_mut() {
-            *x *= scale;
-        }
-    }
-}
-
-/// Turns gradients of probabilities into gradients of scores: `ds = p * (dp - sum(dp * p))`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-fn softmax_backward_rows(probabilities: &[f32], grads: &mut [f32], width: usize) {
-    for (p, g) in probabilities.chunks_exact(width).zip(grads.chunks_exact_mut(width)) {
-        let inner = math::dot(p, g);
-        for (g, &p) in g.iter_mut().zip(p) {
-            *g = p * (*g - inner);
+for_every_level! {
+    fn softmax_rows(scores: &mut [f32], width: usize) {
+        for row in scores.chunks_exact_mut(width) {
+            let top = math::max(row);
+            for x in row.iter_mut() {
+                *x = math::exp(*x - top);
+            }
+            let scale = 1.0 / math::sum(row);
+            for x in row.iter_mut() {
+                *x *= scale;
+            }
         }
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-fn mask_in_place(xs: &mut [f32], mask: Mask, first: u32) {
-    for (i, x) in xs.iter_mut().enumerate() {
-        *x *= mask.factor(first.wrapping_add(i as u32));
+for_every_level! {
+    /// Turns gradients of probabilities into gradients of scores: `ds = p * (dp - sum(dp * p))`.
+    fn softmax_backward_rows(probabilities: &[f32], grads: &mut [f32], width: usize) {
+        for (p, g) in probabilities.chunks_exact(width).zip(grads.chunks_exact_mut(width)) {
+            let inner = math::dot(p, g);
+            for (g, &p) in g.iter_mut().zip(p) {
+                *g = p * (*g - inner);
+            }
+        }
+    }
+}
+
+for_every_level! {
+    fn mask_in_place(xs: &mut [f32], mask: Mask, first: u32) {
+        for (i, x) in xs.iter_mut().enumerate() {
+            *x *= mask.factor(first.wrapping_add(i as u32));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::cpu::tests::at_every_level;
+    use crate::kernels::dropout::mix64;
+
+    #[test]
+    fn inference_is_attention_at_every_length() {
+        for tokens in [1, 2, 7, 16, 17, 31, 33, 64, 65, 130] {
+            for (heads, head) in [(1, 5), (2, 16), (3, 32)] {
+                let width = heads * head;
+                let qkv: Vec<f32> = (0..tokens * 3 * width)
+                    .map(|i| (mix64(i as u64) >> 40) as f32 / (1u64 << 22) as f32 - 2.0)
+                    .collect();
+                let at = |token: usize, part: usize, i: usize| f64::from(qkv[(token * 3 + part) * width + i]);
+                let mut expected = vec![0.0; tokens * width];
+                for first in (0..width).step_by(head) {
+                    for query in 0..tokens {
+                        let scores: Vec<f64> = (0..tokens)
+                            .map(|key| {
+                                let dot: f64 =
+                                    (first..first + head).map(|i| at(query, 0, i) * at(key, 1, i)).sum();
+                                (dot / (head as f64).sqrt()).exp()
+                            })
+                            .collect();
+                        let total: f64 = scores.iter().sum();
+                        for i in first..first + head {
+                            let mixed: f64 =
+                                scores.iter().enumerate().map(|(key, p)| p * at(key, 2, i)).sum();
+                            expected[query * width + i] = mixed / total;
+                        }
+                    }
+                }
+                at_every_level(|level| {
+                    let mut out = vec![f32::NAN; tokens * width];
+                    infer(heads, tokens, &qkv, &mut Inference::default(), &mut out);
+                    for (ours, expected) in out.iter().zip(&expected) {
+                        let off = (f64::from(*ours) - expected).abs();
+                        assert!(off < 1e-5, "{level:?}, {tokens} tokens, {heads} of {head}: off by {off}");
+                    }
+                });
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code)]
 
+use super::cpu::{Level, for_every_level, level};
 use super::gemm::{Matrix, Output, Sizes, check};
 use std::cell::RefCell;
 
@@ -22,7 +23,7 @@ const PAIRS: usize = 256;
 pub(crate) fn is_available() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
-        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
+        level() >= Level::Avx512 && is_x86_feature_detected!("avx512bf16")
     }
     #[cfg(not(target_arch = "x86_64"))]
     false
@@ -86,35 +87,36 @@ pub(super) fn pair(first: f32, second: f32) -> u32 {
     (round(first) >> 16) | (round(second) & 0xffff_0000)
 }
 
-/// Packs the elements `part` of `count` vectors into panels of `WIDTH` vectors: first the first pair of each, then the
-/// second pair of each; what is missing at the ends is zero.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2+fma"))]
-fn pack<const WIDTH: usize>(lanes: Lanes, count: usize, part: std::ops::Range<usize>, panels: &mut Vec<u32>) {
-    let Lanes { data, lane_stride, stride } = lanes;
-    let pairs = part.len().div_ceil(2);
-    panels.clear();
-    panels.resize(count.div_ceil(WIDTH) * pairs * WIDTH, 0);
-    for (panel, first) in panels.chunks_exact_mut(pairs * WIDTH).zip((0..count).step_by(WIDTH)) {
-        let width = WIDTH.min(count - first);
-        if lane_stride == 1 {
-            for (line, i) in panel.chunks_exact_mut(WIDTH).zip(part.clone().step_by(2)) {
-                let row = &data[i * stride + first..][..width];
-                if i + 1 < part.end {
-                    let next = &data[(i + 1) * stride + first..][..width];
-                    for ((out, &x), &y) in line.iter_mut().zip(row).zip(next) {
-                        *out = pair(x, y);
-                    }
-                } else {
-                    for (out, &x) in line.iter_mut().zip(row) {
-                        *out = pair(x, 0.0);
+for_every_level! {
+    /// Packs the elements `part` of `count` vectors into panels of `WIDTH` vectors: first the first pair of each, then the
+    /// second pair of each; what is missing at the ends is zero.
+    fn pack<const WIDTH: usize>(lanes: Lanes, count: usize, part: std::ops::Range<usize>, panels: &mut Vec<u32>) {
+        let Lanes { data, lane_stride, stride } = lanes;
+        let pairs = part.len().div_ceil(2);
+        panels.clear();
+        panels.resize(count.div_ceil(WIDTH) * pairs * WIDTH, 0);
+        for (panel, first) in panels.chunks_exact_mut(pairs * WIDTH).zip((0..count).step_by(WIDTH)) {
+            let width = WIDTH.min(count - first);
+            if lane_stride == 1 {
+                for (line, i) in panel.chunks_exact_mut(WIDTH).zip(part.clone().step_by(2)) {
+                    let row = &data[i * stride + first..][..width];
+                    if i + 1 < part.end {
+                        let next = &data[(i + 1) * stride + first..][..width];
+                        for ((out, &x), &y) in line.iter_mut().zip(row).zip(next) {
+                            *out = pair(x, y);
+                        }
+                    } else {
+                        for (out, &x) in line.iter_mut().zip(row) {
+                            *out = pair(x, 0.0);
+                        }
                     }
                 }
-            }
-        } else {
-            for lane in 0..width {
-                let at = |i: usize| data[(first + lane) * lane_stride + i * stride];
-                for (line, i) in panel.chunks_exact_mut(WIDTH).zip(part.clone().step_by(2)) {
-                    line[lane] = pair(at(i), if i + 1 < part.end { at(i + 1) } else { 0.0 });
+            } else {
+                for lane in 0..width {
+                    let at = |i: usize| data[(first + lane) * lane_stride + i * stride];
+                    for (line, i) in panel.chunks_exact_mut(WIDTH).zip(part.clone().step_by(2)) {
+                        line[lane] = pair(at(i), if i + 1 < part.end { at(i + 1) } else { 0.0 });
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Dropout masks as a pure function of a key and a position: nothing is stored, the backward pass draws the same mask
 //! again, and a run resumed at a step draws what the uninterrupted run would have drawn.
 
-use multiversion::multiversion;
+use super::cpu::for_every_level;
 
 /// A dropout mask: which elements are kept, and how much the kept ones are scaled up (inverted dropout).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,19 +43,21 @@ pub(crate) fn mix64(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// `x * mask`, element by element, the mask counted from `origin`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn scale(x: &[f32], mask: Mask, origin: u32, out: &mut [f32]) {
-    for (i, (out, &x)) in out.iter_mut().zip(x).enumerate() {
-        *out = x * mask.factor(origin.wrapping_add(i as u32));
+for_every_level! {
+    /// `x * mask`, element by element, the mask counted from `origin`.
+    pub(crate) fn scale(x: &[f32], mask: Mask, origin: u32, out: &mut [f32]) {
+        for (i, (out, &x)) in out.iter_mut().zip(x).enumerate() {
+            *out = x * mask.factor(origin.wrapping_add(i as u32));
+        }
     }
 }
 
-/// `x * mask + residual`, element by element.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn scale_add(x: &[f32], residual: &[f32], mask: Mask, out: &mut [f32]) {
-    for (i, ((out, &x), &r)) in out.iter_mut().zip(x).zip(residual).enumerate() {
-        *out = x * mask.factor(i as u32) + r;
+for_every_level! {
+    /// `x * mask + residual`, element by element.
+    pub(crate) fn scale_add(x: &[f32], residual: &[f32], mask: Mask, out: &mut [f32]) {
+        for (i, ((out, &x), &r)) in out.iter_mut().zip(x).zip(residual).enumerate() {
+            *out = x * mask.factor(i as u32) + r;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! GELU in its exact (erf) form, Hendrycks & Gimpel 2016 (arXiv 1606.08415), and its derivative.
 
+use super::cpu::for_every_level;
 use super::math::exp;
-use multiversion::multiversion;
 
 /// `(Phi(x), phi(x))`: the normal distribution function and density.
 ///
@@ -21,20 +21,36 @@ fn normal(x: f32) -> (f32, f32) {
     (cdf, e * 0.398_942_3)
 }
 
-/// `out = x * Phi(x)`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn forward(x: &[f32], out: &mut [f32]) {
-    for (out, &x) in out.iter_mut().zip(x) {
-        *out = x * normal(x).0;
+/// `x * Phi(x)`.
+#[inline(always)]
+pub(crate) fn erf_form(x: f32) -> f32 {
+    x * normal(x).0
+}
+
+/// `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2`, which is near [`erf_form`] and another function.
+#[inline(always)]
+pub(crate) fn tanh_form(x: f32) -> f32 {
+    let inner = 0.797_884_56 * (x + 0.044_715 * x * x * x);
+    // (1 + tanh(y)) / 2 = 1 / (1 + exp(-2 y))
+    x / (1.0 + exp(-2.0 * inner))
+}
+
+for_every_level! {
+    /// `out = x * Phi(x)`.
+    pub(crate) fn forward(x: &[f32], out: &mut [f32]) {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = erf_form(x);
+        }
     }
 }
 
-/// `out = grad * (Phi(x) + x phi(x))`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn backward(x: &[f32], grad: &[f32], out: &mut [f32]) {
-    for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
-        let (cdf, density) = normal(x);
-        *out = grad * (cdf + x * density);
+for_every_level! {
+    /// `out = grad * (Phi(x) + x phi(x))`.
+    pub(crate) fn backward(x: &[f32], grad: &[f32], out: &mut [f32]) {
+        for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
+            let (cdf, density) = normal(x);
+            *out = grad * (cdf + x * density);
+        }
     }
 }
 
@@ -56,6 +72,17 @@ mod tests {
             let mut out = [0.0];
             forward(&[x], &mut out);
             assert!((out[0] - expected).abs() < 1e-6, "gelu({x}) = {}, expected {expected}", out[0]);
+        }
+    }
+
+    #[test]
+    fn the_tanh_form_meets_known_values() {
+        for i in -100..=100 {
+            let x = f64::from(i) / 10.0;
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+            let expected = 0.5 * x * (1.0 + inner.tanh());
+            let ours = tanh_form(x as f32);
+            assert!((f64::from(ours) - expected).abs() < 1e-6, "gelu({x}) = {ours}, expected {expected}");
         }
     }
 

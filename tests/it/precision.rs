@@ -18,8 +18,12 @@ fn sentences(text: &str) -> Vec<Input<'_>> {
     split_sentences(text).iter().map(|span| Input { text: span.of(text).unwrap(), words: None }).collect()
 }
 
+fn engine(precision: Precision) -> Engine {
+    Engine::on(Bundle::embedded().unwrap(), Device::Cpu, precision).unwrap()
+}
+
 fn predictions(precision: Precision, inputs: &[Input]) -> Vec<Prediction> {
-    let engine = Engine::open(None).unwrap().in_precision(precision).unwrap();
+    let engine = engine(precision);
     engine.predict(inputs, Tasks::Both).unwrap()
 }
 
@@ -61,8 +65,8 @@ fn repacked_layers_compute_what_plain_ones_do() {
 fn a_sentence_has_the_same_bits_alone_and_in_any_company() {
     let text = article();
     let inputs = sentences(&text);
-    for precision in PRECISIONS.into_iter().filter(|precision| precision.is_fast()) {
-        let engine = Engine::open(None).unwrap().in_precision(precision).unwrap();
+    for precision in PRECISIONS {
+        let engine = engine(precision);
         let together = engine.predict(&inputs, Tasks::Both).unwrap();
         for (input, together) in inputs.iter().zip(&together) {
             let alone = engine.predict(&[*input], Tasks::Both).unwrap();

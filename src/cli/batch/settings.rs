@@ -108,9 +108,9 @@ pub(crate) enum SpecialTokens {
 pub(crate) enum Arithmetic {
     /// As the weights are kept
     F32,
-    /// Operands rounded to bf16; f32 where the CPU has no instructions for it
+    /// Operands rounded to bf16, which is no faster where the CPU has no instructions for it
     Bf16,
-    /// Operands in bytes, with a scale for every output and every token; f32 where the CPU has no instructions for it
+    /// Operands in bytes, with a scale for every output and every token
     Int8,
 }
 
@@ -132,16 +132,12 @@ pub(crate) enum OnError {
 }
 
 impl Settings {
-    /// The engine as these settings want it, but for the device.
+    /// The engine as these settings want it, but for device and precision.
     pub(crate) fn adapt(&self, mut engine: Engine) -> anyhow::Result<Engine> {
         if self.special_tokens == SpecialTokens::Token {
             engine = engine.reading_special_tokens();
         }
-        let precision = Precision::from(self.precision);
-        if !precision.is_fast() {
-            tracing::warn!("this CPU has no instructions for {precision:?}; the model runs in f32");
-        }
-        engine = engine.in_precision(precision)?.with_aggregation(self.aggregation.into());
+        engine = engine.with_aggregation(self.aggregation.into());
         match &self.zero_shot {
             None => Ok(engine),
             Some(zero_shot) => engine.with_zero_shot(zero_shot.clone()).map_err(|error| match error {

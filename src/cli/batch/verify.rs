@@ -9,7 +9,7 @@ use super::run::Run;
 use super::settings::Settings;
 use crate::cli::input::STDIN;
 use crate::cli::misuse;
-use crate::cli::model::{on_device, optional_folder};
+use crate::cli::model::{engine, optional_folder};
 use crate::cli::output::{Compression, Form, Format};
 use anyhow::Context;
 use serde_json::Value;
@@ -57,7 +57,7 @@ pub(crate) fn verify(folder: &Path, sample: &Sample) -> anyhow::Result<ExitCode>
         Some(device) => device,
         None => manifest.settings.device.parse().map_err(misuse)?,
     };
-    let engine = on_device(Engine::open(model.as_deref())?, device)?;
+    let engine = engine(model.as_deref(), device, manifest.settings.precision.into())?;
     let digests = engine.bundle().digests(model.as_deref())?;
     if digests == manifest.model.digests {
         println!("model: the same");

@@ -2,7 +2,7 @@
 
 use crate::cli::labelled::{LabelledArgs, readable};
 use crate::cli::logging::say;
-use crate::cli::model::{on_device, optional_folder};
+use crate::cli::model::{engine, optional_folder};
 use crate::cli::output::refuse_full;
 use crate::cli::scoring::{self, Answers, CHUNK, SentenceAnswers};
 use crate::cli::{calibration, misuse};
@@ -12,6 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use undertone::bundle::{Bundle, SentenceTask, Storage};
+use undertone::encoder::layers::Precision;
 use undertone::engine::{DeviceChoice, Engine};
 use undertone::evaluation::{Counts, Cut, Groups, LabelTable, Objective};
 use undertone::formats::{LabelledOptions, read_labelled};
@@ -70,7 +71,7 @@ pub(crate) fn run(args: CalibrateArgs) -> anyhow::Result<ExitCode> {
             ));
         }
     };
-    let engine = on_device(Engine::open(folder.as_deref())?, device)?;
+    let engine = engine(folder.as_deref(), device, Precision::F32)?;
     let before = engine
         .bundle()
         .description

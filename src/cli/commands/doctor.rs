@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use undertone::bundle::Bundle;
+use undertone::cpu;
 use undertone::engine::{DeviceChoice, Engine, Input, Tasks};
 
 /// Say what is found here - CPU, devices, model, caches, settings - and whether classifying works
@@ -110,13 +111,18 @@ fn cpu() -> Finding {
     let model = field(&described, "model name");
     let instructions = instructions(field(&described, "flags").unwrap_or_default());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let level = match cpu::chosen() {
+        Ok(level) => level.name(),
+        Err(error) => return Finding::not("cpu", State::Bad, &error),
+    };
     let told = format!(
-        "{}, {threads} {}; {}",
+        "{}, {threads} {}; {}; products by {level}",
         model.unwrap_or("model not known"),
         if threads == 1 { "thread" } else { "threads" },
         if instructions.is_empty() { "no instructions of note".into() } else { instructions.join(", ") }
     );
-    Finding::good("cpu", told, json!({"model": model, "threads": threads, "instructions": instructions}))
+    let facts = json!({"model": model, "threads": threads, "instructions": instructions, "level": level});
+    Finding::good("cpu", told, facts)
 }
 
 /// What stands behind a name in a file such as /proc/cpuinfo.

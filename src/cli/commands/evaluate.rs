@@ -1,10 +1,11 @@
 //! `undertone evaluate`: score a model against labelled data.
 
+use crate::cli::batch::Arithmetic;
 use crate::cli::calibration::{decisions, is_softmax};
 use crate::cli::differences::Differences;
 use crate::cli::labelled::{LabelledArgs, readable};
 use crate::cli::mistakes::{Mistakes, field_value, record};
-use crate::cli::model::{on_device, optional_folder};
+use crate::cli::model::{engine, optional_folder};
 use crate::cli::output::{JsonLines, PendingFile};
 use crate::cli::scoring::{self, Answer, Answers, CHUNK};
 use crate::cli::{misuse, requirement::Requirement};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use undertone::bundle::Bundle;
 use undertone::datasets::sha256;
+use undertone::encoder::layers::Precision;
 use undertone::engine::{DeviceChoice, Engine};
 use undertone::evaluation::{
     DataIdentity, Decisions, ErrorRecord, Evaluation, FieldValues, Groups, ModelIdentity, RESAMPLES,
@@ -62,6 +64,9 @@ pub(crate) struct EvaluateArgs {
     /// Where the model runs: `auto` (the first GPU that this build can use, else the CPU), `cpu`, `cuda`, `cuda:N` or `metal`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
+    /// Arithmetic of the encoder's matrix products on the CPU, of the model and of that of `--compare`
+    #[arg(long, value_enum, value_name = "PRECISION", default_value_t = Arithmetic::F32)]
+    precision: Arithmetic,
     /// DATA are what `--json` wrote of parts of a corpus: put them together; counts are added, intervals and average precisions left
     /// out
     #[arg(long, conflicts_with_all = ["model", "compare", "by", "errors", "thresholds"])]
@@ -93,6 +98,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         fail_under,
         labelled,
         device,
+        precision,
         merge,
         markdown,
         json,
@@ -115,8 +121,9 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         return Ok(exit(Requirement::report_missed(&fail_under, &evaluation)));
     }
     let labelled = labelled.options();
-    let judged = Judged::open(model.as_deref(), device)?;
-    let other = compare.map(|model| Judged::open(Some(&model), device)).transpose()?;
+    let open = |model: Option<&Path>| Judged::open(model, device, precision.into());
+    let judged = open(model.as_deref())?;
+    let other = compare.map(|model| open(Some(&model))).transpose()?;
     let decisions = [Some(&judged), other.as_ref()].into_iter().flatten().map(|m| m.decisions(thresholds));
     let decisions = decisions.collect::<Result<Vec<Decisions>, _>>()?;
     if let Some(other) = &other {
@@ -264,9 +271,9 @@ struct Judged {
 }
 
 impl Judged {
-    fn open(model: Option<&Path>, device: DeviceChoice) -> anyhow::Result<Self> {
+    fn open(model: Option<&Path>, device: DeviceChoice, precision: Precision) -> anyhow::Result<Self> {
         let folder = optional_folder(model)?;
-        let engine = on_device(Engine::open(folder.as_deref())?, device)?;
+        let engine = engine(folder.as_deref(), device, precision)?;
         let mut weights_sha256 = Bundle::weights_sha256(folder.as_deref())?;
         weights_sha256.truncate(12);
         let name = model.map_or("default".to_owned(), |model| model.display().to_string());

@@ -6,12 +6,12 @@ use crate::cli::batch::{
 };
 use crate::cli::input::InputArgs;
 use crate::cli::misuse;
-use crate::cli::model::{on_device, optional_folder};
+use crate::cli::model::{engine, optional_folder};
 use crate::cli::output::{Form, OutputArgs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use undertone::engine::{DeviceChoice, Engine, ZeroShot};
+use undertone::engine::{DeviceChoice, ZeroShot};
 
 #[derive(clap::Args)]
 pub(crate) struct ReadArgs {
@@ -225,7 +225,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
     };
     let folder = optional_folder(model.as_deref())?;
     let device = device.resolved().map_err(|error| misuse(error.to_string()))?;
-    let mut engine = on_device(Engine::open(folder.as_deref())?, device)?;
+    let mut engine = engine(folder.as_deref(), device, precision.into())?;
     if folder.is_some() && engine.bundle().tokenizer.lowers_a_cased_vocabulary() {
         tracing::warn!(
             "the model's tokenizer puts text into lower case, but its vocabulary has upper-case pieces; if the model was trained on cased text, set `\"do_lower_case\": false` in its tokenizer_config.json"

@@ -158,6 +158,9 @@ pub(super) fn read_variables(
     let ours: BTreeMap<String, OsString> =
         variables.filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty()).collect();
     for (name, value) in ours {
+        if name == undertone::cpu::VARIABLE {
+            continue;
+        }
         let key = name[PREFIX.len()..].to_lowercase().replace('_', "-");
         if !find_option(command, &key).is_some_and(is_configurable) {
             unknown.push(name);

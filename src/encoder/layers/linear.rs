@@ -1,6 +1,6 @@
 use super::{fused, slice, with_slices};
 use crate::kernels::gemm::{self, Matrix, Output, Sizes};
-use crate::kernels::{bf16, packed, rows};
+use crate::kernels::{bf16, rows};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -11,20 +11,20 @@ pub enum Precision {
     /// Not at all.
     #[default]
     F32,
-    /// To bf16, which is faster; in f32 on a CPU for which [`Precision::is_fast`] is false.
+    /// To bf16, which is faster where the CPU has instructions for it ([`Precision::is_fast`]). Elsewhere inference rounds and
+    /// multiplies in f32, and training does not round.
     Bf16,
-    /// To bytes, in inference alone: weights with a scale an output, states with a scale and a zero point a token. In f32 where the CPU
-    /// has no instructions for it, and in training.
+    /// To bytes, in inference alone: weights with a scale an output, states with a scale and a zero point a token. Training stays
+    /// in f32.
     Int8,
 }
 
 impl Precision {
-    /// True if this CPU computes in it as asked.
+    /// True if this CPU has instructions for it.
     pub fn is_fast(self) -> bool {
         match self {
-            Self::F32 => true,
+            Self::F32 | Self::Int8 => true,
             Self::Bf16 => bf16::is_available(),
-            Self::Int8 => packed::Kind::Int8.is_available(),
         }
     }
 

@@ -39,15 +39,23 @@ pub(super) fn with_slices<const N: usize, R>(
     op: &'static str,
     f: impl FnOnce([&[f32]; N]) -> Result<R>,
 ) -> Result<R> {
-    let guards: [_; N] = tensors.map(|t| t.storage_and_layout());
-    let mut slices: [&[f32]; N] = [&[]; N];
-    for (out, (storage, layout)) in slices.iter_mut().zip(&guards) {
+    with_all_slices(&tensors, op, |slices| f(slices.try_into().expect("as many slices as tensors")))
+}
+
+/// [`with_slices`] of any number of tensors.
+pub(super) fn with_all_slices<R>(
+    tensors: &[&Tensor],
+    op: &'static str,
+    f: impl FnOnce(&[&[f32]]) -> Result<R>,
+) -> Result<R> {
+    let guards: Vec<_> = tensors.iter().map(|t| t.storage_and_layout()).collect();
+    let slices = guards.iter().map(|(storage, layout)| {
         let Storage::Cpu(storage) = &**storage else {
             candle_core::bail!("{op}: operand is not on the CPU");
         };
-        *out = slice(storage, layout, op)?;
-    }
-    f(slices)
+        slice(storage, layout, op)
+    });
+    f(&slices.collect::<Result<Vec<_>>>()?)
 }
 
 #[cfg(test)]
