@@ -4,7 +4,7 @@ use super::BundleError;
 use super::torch::read_torch;
 use super::weights::read_safetensors;
 use crate::digest;
-use candle_core::Tensor;
+use crate::encoder::Stored;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -73,19 +73,21 @@ impl Checkpoint {
         Ok(digest::hexadecimal(hash))
     }
 
-    /// All tensors by the names in the files, f32.
-    pub(super) fn tensors(&self) -> Result<BTreeMap<String, Tensor>, BundleError> {
-        let mut tensors = BTreeMap::new();
+    /// All tensors by the names in the files.
+    pub(super) fn tensors(&self) -> Result<BTreeMap<String, Stored>, BundleError> {
+        let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
         for path in &self.files {
             let more = match self.form {
                 Form::Safetensors => {
                     let bytes = std::fs::read(path)
                         .map_err(|source| BundleError::File { path: path.clone(), source })?;
-                    read_safetensors(&bytes)
+                    read_safetensors(&bytes.into())
                 }
                 Form::Torch => {
                     refuse_unzipped(path)?;
-                    read_torch(path)
+                    read_torch(path).map(|tensors| {
+                        tensors.into_iter().map(|(name, tensor)| (name, Stored::Tensor(tensor))).collect()
+                    })
                 }
             };
             tensors.extend(more.map_err(|reason| BundleError::Weights { path: path.clone(), reason })?);
@@ -158,7 +160,7 @@ fn refuse_unzipped(path: &Path) -> Result<(), BundleError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
     use std::collections::HashMap;
 
     fn write(folder: &Path, file: &str, names: &[&str]) {

@@ -148,9 +148,9 @@ impl Bundle {
         };
         let mut exported = BTreeMap::new();
         for (ours, tensor) in self.weights.tensors() {
-            let Some(theirs) = their_name(ours, self.config.family, head) else { continue };
+            let Some(theirs) = their_name(&ours, self.config.family, head) else { continue };
             let scale = if ours.contains(".classifier.") { 1.0 / temperature } else { 1.0 };
-            let converted = if scale == 1.0 { Ok(tensor.clone()) } else { tensor * scale };
+            let converted = if scale == 1.0 { Ok(tensor) } else { tensor * scale };
             let converted = converted.and_then(|tensor| tensor.contiguous()?.to_dtype(dtype));
             let converted = converted.map_err(|e| e.to_string())?;
             if dtype == DType::F16 && !is_finite(&converted).map_err(|e| e.to_string())? {
@@ -187,7 +187,7 @@ mod tests {
     /// The tiny bundle as `transformers` could have it.
     fn plain_bundle() -> Bundle {
         let bundle = tiny_bundle();
-        let (mut description, mut tensors) = (bundle.description.clone(), bundle.weights.tensors().clone());
+        let (mut description, mut tensors) = (bundle.description.clone(), bundle.weights.tensors());
         description.casing_classes = 0;
         let task = description.sentence_mut().unwrap();
         (task.pooling, task.temperature) = (Pooling::Pooler, 2.0);
@@ -264,7 +264,7 @@ mod tests {
         let told = error(&bundle, "stance");
         assert!(told.contains("pools by `mean`") && told.contains("pooling = \"pooler\""), "{told}");
         assert!(error(&tiny_bundle(), "entities").contains("`casing = false`"));
-        let mut tensors = plain_bundle().weights.tensors().clone();
+        let mut tensors = plain_bundle().weights.tensors();
         let large = (&tensors["heads.entities.classifier.bias"] + 1e6).unwrap();
         tensors.insert("heads.entities.classifier.bias".into(), large);
         let bundle = bundle.with(bundle.description.clone(), super::super::Weights::from_tensors(tensors));

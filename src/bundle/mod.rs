@@ -23,9 +23,11 @@ pub use weights::Weights;
 pub(crate) use checkpoint::{weights_files, weights_names};
 
 use crate::digest;
-use crate::encoder::{ConfigError, EncoderConfig, Family};
+use crate::encoder::layers::Precision;
+use crate::encoder::{ConfigError, EncoderConfig, Family, Stored};
 use crate::tokens::{Beside, Tokenizer, TokenizerError, Vocabulary};
-use candle_core::{Device, Tensor};
+use bytes::Bytes;
+use candle_core::Device;
 use checkpoint::Checkpoint;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -211,7 +213,7 @@ impl Bundle {
     }
 
     fn tell_opened(&self, folder: &Path, started: Instant) {
-        let parameters: usize = self.weights.tensors().values().map(|tensor| tensor.elem_count()).sum();
+        let parameters = self.weights.parameters();
         let milliseconds = started.elapsed().as_millis() as u64;
         tracing::info!(model = %folder.display(), parameters, milliseconds, "model opened");
     }
@@ -228,7 +230,7 @@ impl Bundle {
             tokenizer_config: Some(default::TOKENIZER_CONFIG.to_vec()),
         };
         let folder = Path::new("the embedded default");
-        let tensors = read_safetensors(default::WEIGHTS)
+        let tensors = read_safetensors(&Bytes::from_static(default::WEIGHTS))
             .map_err(|reason| BundleError::Weights { path: folder.to_owned(), reason })?;
         let bundle = Self::assemble(folder, files, Some(default::DESCRIPTION), tensors, true)?;
         bundle.tell_opened(folder, started);
@@ -272,7 +274,7 @@ impl Bundle {
         folder: &Path,
         files: Files,
         description: Option<&[u8]>,
-        tensors: BTreeMap<String, Tensor>,
+        tensors: BTreeMap<String, Stored>,
         heads: bool,
     ) -> Result<Self, BundleError> {
         let config = EncoderConfig::parse(&files.config)
@@ -320,6 +322,14 @@ impl Bundle {
         Network::load(self.weights.builder(device), &self.config, &self.description)
     }
 
+    /// Encoder and heads for inference on the CPU.
+    ///
+    /// # Errors
+    /// If a tensor is missing or mis-shaped.
+    pub fn inference_network(&self, precision: Precision) -> candle_core::Result<Network> {
+        Network::for_inference(&self.weights, &self.config, &self.description, precision)
+    }
+
     fn check(&self) -> Result<(), String> {
         let (ids, rows) = (self.tokenizer.vocab_size(), self.config.vocab_size);
         if ids > rows {
@@ -329,7 +339,7 @@ impl Bundle {
         if self.max_tokens() <= room {
             return Err(format!("{} tokens leave no room between {room} special ones", self.max_tokens()));
         }
-        self.network(&Device::Cpu)
+        Network::load(self.weights.shapes(), &self.config, &self.description)
             .map(drop)
             .map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned())
     }

@@ -2,7 +2,6 @@
 
 use super::{Head, Network};
 use crate::encoder::Family;
-use candle_core::Tensor;
 use std::collections::BTreeMap;
 
 /// Where a family's names differ from BERT's: a piece of a name, and what stands in its place here. Read in order, the
@@ -62,7 +61,7 @@ fn layers(family: Family) -> &'static str {
 
 /// HF names to ours: wrappers taken off, the encoder below `bert.`, the dense layer before a sentence classifier below
 /// `heads.sequence.pooler.`, the norm names of TensorFlow checkpoints (`gamma`, `beta`) to torch's. Names that are ours already stay.
-pub(super) fn under_our_names(tensors: BTreeMap<String, Tensor>, family: Family) -> BTreeMap<String, Tensor> {
+pub(super) fn under_our_names<T>(tensors: BTreeMap<String, T>, family: Family) -> BTreeMap<String, T> {
     // The pooler that some checkpoints carry beside a classifier with a dense layer of its own is used by neither head.
     let dense = tensors.keys().any(|name| DENSE.iter().any(|dense| unwrapped(name).starts_with(dense)));
     tensors
@@ -166,7 +165,7 @@ pub(super) fn their_name(ours: &str, family: Family, head: &Head) -> Option<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
+    use candle_core::{DType, Device, Tensor};
 
     fn renamed(family: Family, names: &[&str]) -> Vec<String> {
         let tensor = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();

@@ -1,8 +1,8 @@
-use super::{Description, Head};
+use super::{Description, Head, Weights};
 use crate::encoder::layers::Precision;
 use crate::encoder::{Encoder, EncoderConfig, Pass, Sequences};
 use crate::head::{SentenceHead, SentenceHeadTensors, TokenHead, Transform};
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 /// An encoder with its heads, for inference and training alike.
@@ -37,6 +37,32 @@ impl Network {
     /// If a tensor is missing or mis-shaped.
     pub fn load(vb: VarBuilder, config: &EncoderConfig, description: &Description) -> Result<Self> {
         let encoder = Encoder::load(vb.pp(Self::ENCODER), config, description.casing_classes)?;
+        Self::with_encoder(encoder, vb, config, description)
+    }
+
+    /// Takes `weights` for inference on the CPU alone: those of the encoder's layers are repacked for products in `precision`.
+    ///
+    /// # Errors
+    /// If a tensor is missing or mis-shaped.
+    pub fn for_inference(
+        weights: &Weights,
+        config: &EncoderConfig,
+        description: &Description,
+        precision: Precision,
+    ) -> Result<Self> {
+        let vb = weights.builder(&Device::Cpu);
+        let casing_classes = description.casing_classes;
+        let below = vb.pp(Self::ENCODER);
+        let encoder = Encoder::for_inference(below, weights.stored(), config, casing_classes, precision)?;
+        Self::with_encoder(encoder, vb, config, description)
+    }
+
+    fn with_encoder(
+        encoder: Encoder,
+        vb: VarBuilder,
+        config: &EncoderConfig,
+        description: &Description,
+    ) -> Result<Self> {
         let width = config.hidden_size;
         let dropout = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
         let transform = |vb: &VarBuilder, wanted: bool| {
@@ -92,14 +118,6 @@ impl Network {
             tensors.push((format!("{prefix}.classifier.bias"), vec![labels]));
         }
         tensors
-    }
-
-    /// The same network with its encoder repacked for inference ([`Encoder::packed`]).
-    ///
-    /// # Errors
-    /// If the weights are not on the CPU, or not in f32.
-    pub fn packed(self, precision: Precision) -> Result<Self> {
-        Ok(Self { encoder: self.encoder.packed(precision)?, ..self })
     }
 
     /// The encoder.

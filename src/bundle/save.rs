@@ -51,7 +51,7 @@ impl Bundle {
     fn serialize(&self, storage: Storage) -> Result<Vec<u8>, String> {
         let mut stored: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
         for (name, tensor) in self.weights.tensors() {
-            let values = flat(tensor)?;
+            let values = flat(&tensor)?;
             let shape = tensor.dims().to_vec();
             if storage == Storage::Int8 && shape.len() == 2 {
                 let (ints, scales) = int8_rows(&values, shape[1]);

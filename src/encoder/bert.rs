@@ -14,7 +14,7 @@ use candle_nn::VarBuilder;
 pub(super) struct Layers {
     relative: Relative,
     /// Those with weights of their own.
-    pub(super) layers: Vec<Layer>,
+    layers: Vec<Layer>,
 }
 
 impl Layers {
@@ -59,16 +59,16 @@ impl Layers {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Layer {
-    pub(super) query: Linear,
-    pub(super) key: Linear,
-    pub(super) value: Linear,
+struct Layer {
+    query: Linear,
+    key: Linear,
+    value: Linear,
     distances: DistanceProjections,
-    pub(super) attention_output: Linear,
-    pub(super) attention_norm: Norm,
-    pub(super) intermediate: Linear,
-    pub(super) output: Linear,
-    pub(super) output_norm: Norm,
+    attention_output: Linear,
+    attention_norm: Norm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: Norm,
 }
 
 impl Layer {

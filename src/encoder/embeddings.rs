@@ -3,12 +3,13 @@
 //! Beside the word embedding there may stand a casing embedding of ours: an uncased vocabulary cannot tell "US" from
 //! "us" or "Turkey" from "turkey", which named entities need.
 
-use super::layers::{dropout, embedding, with_all_slices};
+use super::layers::{dropout, embedding, with_slices};
 use super::modules::{Linear, Norm};
-use super::{EncoderConfig, Pass, Sequences};
+use super::{EncoderConfig, Pass, Sequences, Stored};
 use crate::kernels::norm;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use std::collections::BTreeMap;
 
 /// The sum of the rows of several tables, normed.
 #[derive(Debug, Clone)]
@@ -24,6 +25,34 @@ pub(super) struct Embeddings {
 
 impl Embeddings {
     pub(super) fn load(vb: &VarBuilder, config: &EncoderConfig, casing_classes: usize) -> Result<Self> {
+        let words = Table::load(vb, WORDS, config.vocab_size, config.embedding_size)?;
+        Self::with_words(words, vb, config, casing_classes)
+    }
+
+    /// [`Embeddings::load`] for [`Embeddings::ragged`] alone: words stay as they are kept.
+    pub(super) fn for_inference(
+        vb: &VarBuilder,
+        stored: &BTreeMap<String, Stored>,
+        config: &EncoderConfig,
+        casing_classes: usize,
+    ) -> Result<Self> {
+        let shape = [config.vocab_size, config.embedding_size];
+        let name = format!("{}.weight", vb.pp("embeddings").pp(WORDS).prefix());
+        let words = match stored.get(&name) {
+            Some(weight @ Stored::Int8(_)) if weight.dims() == shape => {
+                Table { name, weight: weight.clone() }
+            }
+            _ => Table::load(vb, WORDS, shape[0], shape[1])?,
+        };
+        Self::with_words(words, vb, config, casing_classes)
+    }
+
+    fn with_words(
+        words: Table,
+        vb: &VarBuilder,
+        config: &EncoderConfig,
+        casing_classes: usize,
+    ) -> Result<Self> {
         let width = config.embedding_size;
         let table = |name: &str, rows: usize| match rows {
             0 => Ok(None),
@@ -31,7 +60,7 @@ impl Embeddings {
         };
         let positions = if config.has_positions { config.max_position_embeddings } else { 0 };
         Ok(Self {
-            words: Table::load(vb, "word_embeddings", config.vocab_size, width)?,
+            words,
             positions: table("position_embeddings", positions)?,
             types: table("token_type_embeddings", config.type_vocab_size)?,
             casing: table("casing_embeddings", casing_classes)?,
@@ -83,11 +112,6 @@ impl Embeddings {
         }
     }
 
-    /// What becomes of embeddings that are not as wide as states.
-    pub(super) fn projection(&self) -> Option<&Linear> {
-        self.projection.as_ref()
-    }
-
     /// Sums and norms as [`Embeddings::forward`] does in inference, of the real tokens alone, end to end: `out` becomes
     /// `[tokens of all sequences, width]`. Nothing is projected.
     ///
@@ -119,26 +143,20 @@ impl Embeddings {
         if let Some(table) = &self.casing {
             parts.push((table, end_to_end(casing(sequences)?, lengths)?));
         }
-        let mut tensors: Vec<&Tensor> = parts.iter().map(|(table, _)| &table.weight).collect();
-        tensors.extend([&self.norm.gamma, &self.norm.beta]);
-        with_all_slices(&tensors, "embeddings", |slices| {
-            let (tables, norm) = slices.split_at(parts.len());
-            let width = config.embedding_size;
-            let mut sum = vec![0.0; width * lengths.iter().sum::<usize>()];
-            for ((part, ids), table) in parts.iter().zip(tables) {
-                for (sum, &id) in sum.chunks_exact_mut(width).zip(ids) {
-                    let Some(row) = table.get(id as usize * width..(id as usize + 1) * width) else {
-                        candle_core::bail!("`{}` has no row {id}", part.name);
-                    };
-                    sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-                }
-            }
-            out.resize(sum.len(), 0.0);
-            norm::forward(&sum, norm[0], norm[1], config.layer_norm_eps as f32, out);
+        let width = config.embedding_size;
+        let mut sum = vec![0.0; width * lengths.iter().sum::<usize>()];
+        for (table, ids) in &parts {
+            table.add_rows(ids, width, &mut sum)?;
+        }
+        out.resize(sum.len(), 0.0);
+        with_slices([&self.norm.gamma, &self.norm.beta], "embeddings", |[gamma, beta]| {
+            norm::forward(&sum, gamma, beta, config.layer_norm_eps as f32, out);
             Ok(())
         })
     }
 }
+
+const WORDS: &str = "word_embeddings";
 
 fn check_length(tokens: usize, config: &EncoderConfig) -> Result<()> {
     let most = config.max_tokens();
@@ -164,17 +182,39 @@ fn end_to_end(rows: &Tensor, lengths: &[usize]) -> Result<Vec<u32>> {
 #[derive(Debug, Clone)]
 struct Table {
     name: String,
-    weight: Tensor,
+    weight: Stored,
 }
 
 impl Table {
     fn load(vb: &VarBuilder, name: &str, rows: usize, width: usize) -> Result<Self> {
         let vb = vb.pp("embeddings").pp(name);
         let name = format!("{}.weight", vb.prefix());
-        Ok(Self { name, weight: vb.get((rows, width), "weight")? })
+        Ok(Self { name, weight: Stored::Tensor(vb.get((rows, width), "weight")?) })
     }
 
     fn rows(&self, ids: &Tensor, pass: &Pass) -> Result<Tensor> {
-        embedding(&self.weight, ids, pass.tables.get(&self.name))
+        embedding(&self.weight.tensor(), ids, pass.tables.get(&self.name))
+    }
+
+    /// Adds the rows `ids`, each of `width`, to those of `sum`.
+    fn add_rows(&self, ids: &[u32], width: usize, sum: &mut [f32]) -> Result<()> {
+        let missing = |id: u32| candle_core::Error::Msg(format!("`{}` has no row {id}", self.name));
+        let rows = sum.chunks_exact_mut(width).zip(ids);
+        match &self.weight {
+            Stored::Tensor(weight) => with_slices([weight], "embeddings", |[table]| {
+                for (sum, &id) in rows {
+                    let row = table.chunks_exact(width).nth(id as usize).ok_or_else(|| missing(id))?;
+                    sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+                }
+                Ok(())
+            }),
+            Stored::Int8(matrix) => {
+                for (sum, &id) in rows {
+                    let (row, scale) = matrix.row(id as usize).ok_or_else(|| missing(id))?;
+                    sum.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f32::from(x) * scale);
+                }
+                Ok(())
+            }
+        }
     }
 }

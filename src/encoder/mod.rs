@@ -8,6 +8,7 @@ mod modern_bert;
 mod modules;
 mod packed;
 mod relative;
+mod stored;
 
 pub use config::{
     ConfigError, Disentangled, EncoderConfig, Family, HiddenAct, ModernBert, RelativeAttention,
@@ -19,6 +20,7 @@ use embeddings::Embeddings;
 use layers::{Precision, Randomness, RowGradients};
 use packed::PackedLayers;
 use std::collections::BTreeMap;
+pub use stored::{Int8Matrix, Stored};
 
 /// An encoder: embeddings, then layers.
 #[derive(Debug, Clone)]
@@ -61,17 +63,28 @@ impl Encoder {
         &self.config
     }
 
-    /// The same encoder with its weights repacked for inference in `precision`: it can be trained no more. Where the layers are not
-    /// BERT's own it stays as it is.
+    /// [`Encoder::load`] for inference on the CPU alone: where the layers are BERT's own, their weights are repacked for products in
+    /// `precision`, and the words stay as they are kept.
+    ///
+    /// * `stored`: the tensors behind `vb`, by their whole names
     ///
     /// # Errors
-    /// If the weights are not on the CPU, or not in f32.
-    pub fn packed(self, precision: Precision) -> Result<Self> {
-        let packed = match &self.layers {
-            Layers::Bert(layers) => PackedLayers::new(&self.embeddings, layers, &self.config, precision)?,
-            Layers::ModernBert(_) | Layers::Packed(_) => None,
-        };
-        Ok(Self { layers: packed.map_or(self.layers, Layers::Packed), ..self })
+    /// If a tensor is missing or its shape is not the one `config` calls for.
+    pub fn for_inference(
+        vb: VarBuilder,
+        stored: &BTreeMap<String, Stored>,
+        config: &EncoderConfig,
+        casing_classes: usize,
+        precision: Precision,
+    ) -> Result<Self> {
+        if !PackedLayers::can(config, precision) {
+            return Self::load(vb, config, casing_classes);
+        }
+        Ok(Self {
+            embeddings: Embeddings::for_inference(&vb, stored, config, casing_classes)?,
+            layers: Layers::Packed(PackedLayers::load(&vb, stored, config, precision)?),
+            config: config.clone(),
+        })
     }
 
     /// True if it wants [`Sequences::casing`].

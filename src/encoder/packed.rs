@@ -1,15 +1,16 @@
 //! BERT for inference on the CPU: sequences end to end without padding, and weights repacked once.
 
-use super::bert::{Layer, Layers};
 use super::config::{HiddenAct, RelativeAttention};
 use super::embeddings::Embeddings;
-use super::layers::Precision;
-use super::modules::{Linear, Norm};
-use super::{EncoderConfig, Sequences};
-use crate::kernels::packed::{Finish, Kind, Operand, Weights};
+use super::layers::{Precision, with_all_slices};
+use super::modules::Norm;
+use super::{EncoderConfig, Sequences, Stored};
+use crate::kernels::packed::{Finish, Kind, Operand, Rows, Weights};
 use crate::kernels::{attention, norm};
 use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// The layers of an encoder, repacked.
 #[derive(Debug, Clone)]
@@ -60,31 +61,43 @@ thread_local! {
 }
 
 impl PackedLayers {
-    /// Repacks the layers; `None` if the kernels cannot compute them.
-    pub(super) fn new(
-        embeddings: &Embeddings,
-        layers: &Layers,
+    /// True if the kernels compute such layers in this precision.
+    pub(super) fn can(config: &EncoderConfig, precision: Precision) -> bool {
+        config.modern.is_none()
+            && config.relative == RelativeAttention::None
+            && config.intermediate_size.max(config.hidden_size) <= kind(precision).most_inputs()
+    }
+
+    /// Repacks the layers below `vb`, of which `stored` has what is in bytes.
+    pub(super) fn load(
+        vb: &VarBuilder,
+        stored: &BTreeMap<String, Stored>,
         config: &EncoderConfig,
         precision: Precision,
-    ) -> Result<Option<Self>> {
-        let kind = match precision {
-            Precision::F32 => Kind::F32,
-            Precision::Bf16 => Kind::Bf16,
-            Precision::Int8 => Kind::Int8,
+    ) -> Result<Self> {
+        let source = Source { stored, kind: kind(precision) };
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let layer = |i: usize| -> Result<PackedLayer> {
+            let vb = vb.pp("encoder.layer").pp(i);
+            let attention = ["query", "key", "value"].map(|part| vb.pp("attention.self").pp(part));
+            Ok(PackedLayer {
+                qkv: source.packed(&attention, width, width)?,
+                attention_output: source.packed(&[vb.pp("attention.output.dense")], width, width)?,
+                attention_norm: PackedNorm::load(vb.pp("attention.output.LayerNorm"), width)?,
+                intermediate: source.packed(&[vb.pp("intermediate.dense")], width, inner)?,
+                output: source.packed(&[vb.pp("output.dense")], inner, width)?,
+                output_norm: PackedNorm::load(vb.pp("output.LayerNorm"), width)?,
+            })
         };
-        if config.relative != RelativeAttention::None
-            || config.intermediate_size.max(config.hidden_size) > kind.most_inputs()
-        {
-            return Ok(None);
-        }
-        Ok(Some(Self {
-            projection: embeddings.projection().map(|linear| packed(&[linear], kind)).transpose()?,
-            layers: layers.layers.iter().map(|layer| PackedLayer::new(layer, kind)).collect::<Result<_>>()?,
+        let projection = || source.packed(&[vb.pp("embeddings_project")], config.embedding_size, width);
+        Ok(Self {
+            projection: config.projects_embeddings().then(projection).transpose()?,
+            layers: (0..config.distinct_layers).map(layer).collect::<Result<_>>()?,
             repeats: config.repeats,
             heads: config.num_attention_heads,
             eps: config.layer_norm_eps as f32,
             act: config.hidden_act,
-        }))
+        })
     }
 
     /// `[batch, tokens, width]`, the states of padding being zeros.
@@ -157,22 +170,10 @@ impl PackedLayers {
     }
 }
 
-impl PackedLayer {
-    fn new(layer: &Layer, kind: Kind) -> Result<Self> {
-        Ok(Self {
-            qkv: packed(&[&layer.query, &layer.key, &layer.value], kind)?,
-            attention_output: packed(&[&layer.attention_output], kind)?,
-            attention_norm: PackedNorm::new(&layer.attention_norm)?,
-            intermediate: packed(&[&layer.intermediate], kind)?,
-            output: packed(&[&layer.output], kind)?,
-            output_norm: PackedNorm::new(&layer.output_norm)?,
-        })
-    }
-}
-
 impl PackedNorm {
-    fn new(norm: &Norm) -> Result<Self> {
-        Ok(Self { gamma: norm.gamma.to_vec1()?, beta: norm.beta.to_vec1()? })
+    fn load(vb: VarBuilder, width: usize) -> Result<Self> {
+        let Norm { gamma, beta } = Norm::load(vb, width)?;
+        Ok(Self { gamma: gamma.to_vec1()?, beta: beta.to_vec1()? })
     }
 
     fn apply(&self, x: &[f32], eps: f32, out: &mut [f32]) {
@@ -180,12 +181,49 @@ impl PackedNorm {
     }
 }
 
-/// One product in place of several of the same input.
-fn packed(linears: &[&Linear], kind: Kind) -> Result<Weights> {
-    let (mut weight, mut bias) = (Vec::new(), Vec::new());
-    for linear in linears {
-        weight.extend(linear.weight.flatten_all()?.to_vec1::<f32>()?);
-        bias.extend(linear.bias.to_vec1::<f32>()?);
+fn kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::F32 => Kind::F32,
+        Precision::Bf16 => Kind::Bf16,
+        Precision::Int8 => Kind::Int8,
     }
-    Ok(Weights::new(kind, &weight, &bias))
+}
+
+/// Where weights come from, and what they become.
+struct Source<'a> {
+    stored: &'a BTreeMap<String, Stored>,
+    kind: Kind,
+}
+
+impl Source<'_> {
+    /// The linear layers at `places`, all of the same input: one product in place of several.
+    fn packed(&self, places: &[VarBuilder], inputs: usize, outputs: usize) -> Result<Weights> {
+        let mut bias = Vec::new();
+        let mut matrices = Vec::new();
+        for vb in places {
+            bias.extend(vb.get(outputs, "bias")?.to_vec1::<f32>()?);
+            matrices.push(match self.stored.get(&format!("{}.weight", vb.prefix())) {
+                Some(stored @ Stored::Int8(_)) if stored.dims() == [outputs, inputs] => stored.clone(),
+                _ => Stored::Tensor(vb.get((outputs, inputs), "weight")?.contiguous()?),
+            });
+        }
+        let tensors: Vec<&Tensor> = matrices
+            .iter()
+            .filter_map(|matrix| match matrix {
+                Stored::Tensor(tensor) => Some(tensor),
+                Stored::Int8(_) => None,
+            })
+            .collect();
+        with_all_slices(&tensors, "packed layers", |slices| {
+            let mut slices = slices.iter();
+            let rows = matrices.iter().filter_map(|matrix| match matrix {
+                Stored::Tensor(_) => slices.next().map(|slice| Rows::F32(slice)),
+                Stored::Int8(matrix) => {
+                    let (values, scales) = matrix.parts();
+                    Some(Rows::Int8(values, scales))
+                }
+            });
+            Ok(Weights::new(self.kind, &rows.collect::<Vec<_>>(), &bias))
+        })
+    }
 }

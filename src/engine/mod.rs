@@ -161,11 +161,9 @@ impl Engine {
     /// If the bundle's parts do not fit each other, the device has no room for the weights, or the variable
     /// [`UNDERTONE_CPU`](crate::cpu::VARIABLE) is wrong.
     pub fn on(bundle: Bundle, device: Device, precision: Precision) -> Result<Self, EngineError> {
-        let mut network = bundle.network(&device)?;
-        if device.is_cpu() {
-            cpu::chosen().map_err(EngineError::Cpu)?;
-            network = network.packed(precision)?;
-        }
+        cpu::chosen().map_err(EngineError::Cpu)?;
+        let network =
+            if device.is_cpu() { bundle.inference_network(precision)? } else { bundle.network(&device)? };
         let tag_set = TagSet::new(bundle.description.token().map_or(&[], |task| &task.labels));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let aggregation = Aggregation::Words;
@@ -407,7 +405,7 @@ mod tests {
             [("heads.stance.classifier.bias", "sentence"), ("heads.entities.classifier.bias", "token")]
         {
             let bundle = tiny_bundle();
-            let mut tensors = bundle.weights.tensors().clone();
+            let mut tensors = bundle.weights.tensors();
             let nan = Tensor::full(f32::NAN, 3, &Device::Cpu).unwrap();
             tensors.insert(tensor.to_owned(), nan);
             let bundle = bundle.with(bundle.description.clone(), Weights::from_tensors(tensors));

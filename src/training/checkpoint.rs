@@ -68,7 +68,7 @@ pub(super) fn save(
         }
     }
     for (name, tensor) in best.tensors() {
-        tensors.insert(format!("best/{name}"), tensor.clone());
+        tensors.insert(format!("best/{name}"), tensor);
     }
     let state = State {
         fingerprint: fingerprint.to_owned(),

@@ -37,7 +37,8 @@ pub fn initial_weights(
         }
     }
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
-    for (name, tensor) in base.weights.tensors() {
+    let known = base.weights.tensors();
+    for (name, tensor) in &known {
         if name.starts_with(&format!("{}.", Network::ENCODER)) && !name.ends_with(Encoder::CASING) {
             tensors.insert(name.clone(), tensor.clone());
         }
@@ -47,9 +48,9 @@ pub fn initial_weights(
         let theirs =
             continued.iter().find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)));
         let theirs = theirs.or_else(|| name.ends_with(Encoder::CASING).then(|| name.clone()));
-        let known = theirs.and_then(|name| base.weights.tensors().get(&name)).filter(fits).or_else(|| {
+        let known = theirs.and_then(|name| known.get(&name)).filter(fits).or_else(|| {
             let pooler = &name[name.find(".pooler.")?..];
-            let others = base.weights.tensors().iter().filter(|(other, _)| other.ends_with(pooler));
+            let others = known.iter().filter(|(other, _)| other.ends_with(pooler));
             others.map(|(_, tensor)| tensor).find(fits)
         });
         let tensor = match known {
@@ -84,9 +85,9 @@ pub(super) struct Parameters(pub(super) Vec<Parameter>);
 
 impl Parameters {
     pub(super) fn new(weights: &Weights) -> candle_core::Result<Self> {
-        let parameters = weights.tensors().iter().map(|(name, tensor)| {
+        let parameters = weights.tensors().into_iter().map(|(name, tensor)| {
             let is_table = name.contains(".embeddings.") && name.ends_with("_embeddings.weight");
-            Ok(Parameter { name: name.clone(), var: Var::from_tensor(&tensor.copy()?)?, is_table })
+            Ok(Parameter { name, var: Var::from_tensor(&tensor.copy()?)?, is_table })
         });
         Ok(Self(parameters.collect::<candle_core::Result<_>>()?))
     }
@@ -120,7 +121,7 @@ mod tests {
     fn a_pretrained_pooler_is_kept_under_the_name_of_our_head() {
         let base = tiny_bundle();
         let width = base.config.hidden_size;
-        let mut tensors = base.weights.tensors().clone();
+        let mut tensors = base.weights.tensors();
         let full = |value: f32, shape: &[usize]| Tensor::full(value, shape, &Device::Cpu).unwrap();
         tensors.insert("heads.sequence.pooler.weight".into(), full(0.25, &[width, width]));
         tensors.insert("heads.sequence.pooler.bias".into(), full(0.5, &[width + 1]));

@@ -36,11 +36,11 @@ fn repacked_layers_compute_what_plain_ones_do() {
     let rows: Vec<(&[u32], &[u32])> =
         rows.iter().zip(&casing).map(|(ids, casing)| (&ids[..], &casing[..])).collect();
     let sequences = Sequences::new(&rows, bundle.config.pad_token_id, true, &Device::Cpu).unwrap();
-    let network = || bundle.network(&Device::Cpu).unwrap();
-    let plain = network().forward(&sequences, &Pass::inference(), true, true).unwrap();
+    let plain =
+        bundle.network(&Device::Cpu).unwrap().forward(&sequences, &Pass::inference(), true, true).unwrap();
     // f32 adds in another order; bf16 has 8 bits of mantissa, bytes as many, on logits of about 10.
     for (precision, tolerance) in PRECISIONS.into_iter().zip([1e-4, 0.3, 1.0]) {
-        let packed = network().packed(precision).unwrap();
+        let packed = bundle.inference_network(precision).unwrap();
         let packed = packed.forward(&sequences, &Pass::inference(), true, true).unwrap();
         let off = |plain: Option<&Tensor>, packed: Option<&Tensor>, batch: usize, tokens: Option<usize>| {
             let row = |logits: Option<&Tensor>| {

@@ -196,7 +196,7 @@ fn default_model() -> Vec<Finding> {
         Err(error) => return vec![Finding::not("default model", State::Bad, &error)],
     };
     let milliseconds = started.elapsed().as_millis() as u64;
-    let parameters: usize = engine.bundle().weights.tensors().values().map(|t| t.elem_count()).sum();
+    let parameters: usize = engine.bundle().weights.parameters();
     let (labels, entities) = (engine.labels(), engine.entity_labels());
     let told = format!(
         "{parameters} parameters, opened in {milliseconds} ms, SHA-256 {sha256}; labels {}; names {}",

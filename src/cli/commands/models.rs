@@ -288,7 +288,7 @@ fn present(model: &Path) -> anyhow::Result<PathBuf> {
 fn show(model: &Path, form: Form) -> anyhow::Result<()> {
     let (bundle, folder) = opened(model, present)?;
     let architecture = serde_json::from_slice(bundle.config_json()).ok().and_then(|json| architecture(&json));
-    let parameters: usize = bundle.weights.tensors().values().map(|tensor| tensor.elem_count()).sum();
+    let parameters: usize = bundle.weights.parameters();
     let licence = match &folder {
         Some(folder) => {
             std::fs::read_to_string(folder.join("README.md")).ok().and_then(|card| licence(&card))

@@ -36,9 +36,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Inputs that can be summed: a product of bytes is at most 255 * 127, and a sum of them has 31 bits.
+    /// Inputs that can be summed: a product of bytes is at most 255 * 128, and a sum of them has 31 bits.
     pub(crate) fn most_inputs(self) -> usize {
-        if self == Self::Int8 { i32::MAX as usize / (255 * 127) } else { usize::MAX }
+        if self == Self::Int8 { i32::MAX as usize / (255 * 128) } else { usize::MAX }
     }
 }
 
@@ -196,16 +196,26 @@ pub(crate) struct Weights {
     sums: Vec<f32>,
 }
 
+/// Rows of weights, one an output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    F32(&'a [f32]),
+    /// Bytes, and what a unit of them stands for in every row.
+    Int8(&'a [i8], &'a [f32]),
+}
+
 impl Weights {
-    /// Repacks `weight`, `[outputs, inputs]`, and `bias`, `[outputs]`, for the level of this process.
+    /// Repacks weights for the level of this process: the rows of all `matrices`, one after the other, are `[outputs, inputs]`, and
+    /// `bias` is `[outputs]`.
     ///
     /// # Panics
     /// If the sizes do not fit each other, or there are more inputs than [`Kind::most_inputs`].
-    pub(crate) fn new(kind: Kind, weight: &[f32], bias: &[f32]) -> Self {
+    pub(crate) fn new(kind: Kind, matrices: &[Rows], bias: &[f32]) -> Self {
         let way = Way::of(kind, level());
         let outputs = bias.len();
-        let inputs = weight.len().checked_div(outputs).unwrap_or(0);
-        assert_eq!(weight.len(), inputs * outputs, "a bias of {outputs} for {} weights", weight.len());
+        let numbers: usize = matrices.iter().map(Rows::numbers).sum();
+        let inputs = numbers.checked_div(outputs).unwrap_or(0);
+        assert_eq!(numbers, inputs * outputs, "a bias of {outputs} for {numbers} weights");
         assert!(inputs <= kind.most_inputs(), "sums over {inputs} inputs do not fit");
         let padded = outputs.next_multiple_of(way.lanes());
         let mut bias = bias.to_vec();
@@ -213,18 +223,32 @@ impl Weights {
         let (mut scales, mut sums) = (vec![0.0; padded], vec![0.0; padded]);
         let elements = inputs.div_ceil(way.element().inputs());
         let mut panels = vec![0u32; elements * padded];
-        for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
-            let (first, step) = place(way, outputs, elements, output);
-            let column = panels[first..].iter_mut().step_by(step).take(elements);
-            match way.element() {
-                Element::F32 if kind == Kind::Bf16 => {
-                    column.zip(row).for_each(|(out, &x)| *out = bf16::pair(0.0, x));
+        let (mut row, mut packed) = (Vec::new(), vec![0u32; elements]);
+        let all = matrices
+            .iter()
+            .flat_map(|rows| (0..rows.numbers().checked_div(inputs).unwrap_or(0)).map(move |i| (rows, i)));
+        for (output, (rows, i)) in all.enumerate() {
+            match (way.element(), rows) {
+                (Element::Bytes { .. }, Rows::Int8(values, units)) => {
+                    sums[output] = pack_bytes(&values[i * inputs..][..inputs], &mut packed);
+                    scales[output] = units[i];
                 }
-                Element::F32 => column.zip(row).for_each(|(out, x)| *out = x.to_bits()),
-                Element::Pair => column.zip(row.chunks(2)).for_each(|(out, pair)| {
-                    *out = bf16::pair(pair[0], pair.get(1).copied().unwrap_or(0.0));
-                }),
-                Element::Bytes { .. } => (scales[output], sums[output]) = quantize_weights(row, column),
+                (Element::Bytes { .. }, Rows::F32(values)) => {
+                    (scales[output], sums[output]) =
+                        quantize_weights(&values[i * inputs..][..inputs], &mut packed);
+                }
+                (element, rows) => {
+                    rows.read(i, inputs, &mut row);
+                    match element {
+                        Element::Pair => round_pairs(&row, &mut packed),
+                        _ if kind == Kind::Bf16 => round(&row, &mut packed),
+                        _ => packed.copy_from_slice(bytemuck::cast_slice(&row)),
+                    }
+                }
+            }
+            let (first, step) = place(way, outputs, elements, output);
+            for (out, element) in panels[first..].iter_mut().step_by(step).zip(&packed) {
+                *out = *element;
             }
         }
         Self { kind, way, inputs, outputs, panels, bias, scales, sums }
@@ -405,24 +429,59 @@ for_every_level! {
     }
 }
 
+impl Rows<'_> {
+    fn numbers(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Int8(values, _) => values.len(),
+        }
+    }
+
+    /// Row `i`, of `inputs` numbers.
+    fn read(&self, i: usize, inputs: usize, out: &mut Vec<f32>) {
+        out.clear();
+        match self {
+            Self::F32(values) => out.extend_from_slice(&values[i * inputs..][..inputs]),
+            Self::Int8(values, scales) => {
+                out.extend(values[i * inputs..][..inputs].iter().map(|&x| f32::from(x) * scales[i]));
+            }
+        }
+    }
+}
+
+/// Puts bytes together, four an element; returns their sum.
+fn pack_bytes(row: &[i8], out: &mut [u32]) -> f32 {
+    for (out, bytes) in out.iter_mut().zip(row.chunks(4)) {
+        let mut four = [0u8; 4];
+        four.iter_mut().zip(bytes).for_each(|(byte, x)| *byte = x.cast_unsigned());
+        *out = u32::from_le_bytes(four);
+    }
+    row.iter().map(|&x| i32::from(x)).sum::<i32>() as f32
+}
+
 /// Puts the weights of an output into bytes, four an element; returns their scale and the sum of the bytes. A weight that is no finite
 /// number makes the scale NaN, as it would make every result.
-fn quantize_weights<'a>(row: &[f32], column: impl Iterator<Item = &'a mut u32>) -> (f32, f32) {
+fn quantize_weights(row: &[f32], out: &mut [u32]) -> (f32, f32) {
     let largest = row.iter().fold(0f32, |most, x| most.max(x.abs()));
     let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-    let mut sum = 0;
-    for (out, weights) in column.zip(row.chunks(4)) {
-        let mut bytes = [0u8; 4];
-        for (byte, x) in bytes.iter_mut().zip(weights) {
-            let rounded = (x / scale).round_ties_even() as i8;
-            sum += i32::from(rounded);
-            *byte = rounded as u8;
-        }
-        *out = u32::from_le_bytes(bytes);
-    }
+    let mut bytes = vec![0i8; row.len()];
+    to_bytes(row, 1.0 / scale, &mut bytes);
+    let sum = pack_bytes(&bytes, out);
     let finite = row.iter().all(|x| x.is_finite());
-    (if finite { scale } else { f32::NAN }, sum as f32)
+    (if finite { scale } else { f32::NAN }, sum)
 }
+
+for_every_level! {
+    /// The whole numbers nearest to `unit` times the numbers, which are from -127 to 127.
+    fn to_bytes(row: &[f32], unit: f32, out: &mut [i8]) {
+        for (out, x) in out.iter_mut().zip(row) {
+            *out = ((x * unit).clamp(-127.0, 127.0) + ROUND).to_bits() as i8;
+        }
+    }
+}
+
+/// Added to a small number it leaves the nearest whole number in the low bits: 1.5 * 2^23.
+const ROUND: f32 = 12_582_912.0;
 
 for_every_level! {
     /// Puts a row into bytes up to `most`, from its smallest value (or 0) to its largest (or 0); returns its scale and the byte of 0. A value that is no
@@ -443,8 +502,6 @@ for_every_level! {
         let scale = if high > low { (high - low) / most } else { 1.0 };
         let unit = 1.0 / scale;
         let zero = (-low * unit).round_ties_even();
-        // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits.
-        const ROUND: f32 = 12_582_912.0;
         let byte = |x: f32| (((x * unit + zero).clamp(0.0, most) + ROUND).to_bits()) & 0xff;
         let (fours, rest) = x.as_chunks::<4>();
         for (out, &[a, b, c, d]) in out.iter_mut().zip(fours) {
@@ -491,7 +548,7 @@ mod tests {
 
     fn product(kind: Kind, x: &[f32], weight: &[f32], bias: &[f32], rows: usize, finish: Finish) -> Vec<f32> {
         let mut out = vec![f32::NAN; rows * bias.len()];
-        let weights = Weights::new(kind, weight, bias);
+        let weights = Weights::new(kind, &[Rows::F32(weight)], bias);
         weights.apply(x, rows, finish, &mut Operand::default(), &mut out);
         out
     }
@@ -625,6 +682,37 @@ mod tests {
     }
 
     #[test]
+    fn matrices_in_bytes_are_what_they_stand_for_one_after_the_other() {
+        let (rows, inputs) = (5, 37);
+        let bytes: Vec<i8> = (0..30 * inputs).map(|i| (i * 17 % 255) as u8 as i8).collect();
+        let units: Vec<f32> = (0..30).map(|i| (i + 1) as f32 / 512.0).collect();
+        let plain: Vec<f32> = bytes
+            .chunks(inputs)
+            .zip(&units)
+            .flat_map(|(row, unit)| row.iter().map(move |&x| f32::from(x) * unit))
+            .collect();
+        let (others, bias) = (numbers(21 * inputs, 4), numbers(51, 5));
+        let x = numbers(rows * inputs, 6);
+        at_every_level(|level| {
+            for kind in KINDS {
+                let weights = Weights::new(kind, &[Rows::Int8(&bytes, &units), Rows::F32(&others)], &bias);
+                let mut out = vec![f32::NAN; rows * 51];
+                weights.apply(&x, rows, Finish::Nothing, &mut Operand::default(), &mut out);
+                let expected =
+                    product(kind, &x, &[&plain[..], &others].concat(), &bias, rows, Finish::Nothing);
+                for (ours, expected) in out.iter().zip(&expected) {
+                    // Bytes are not rounded a second time.
+                    let tolerance = if kind == Kind::Int8 { 0.05 } else { 0.0 };
+                    assert!(
+                        (ours - expected).abs() <= tolerance,
+                        "{level:?} {kind:?}: {ours}, expected {expected}"
+                    );
+                }
+            }
+        });
+    }
+
+    #[test]
     fn what_is_no_number_stays_none_in_every_kind() {
         at_every_level(|level| {
             for kind in KINDS {
@@ -656,7 +744,8 @@ mod tests {
         let x = numbers(rows * inputs, 5);
         at_every_level(|level| {
             for kind in KINDS {
-                let weights = Weights::new(kind, &numbers(outputs * inputs, 6), &numbers(outputs, 7));
+                let weights =
+                    Weights::new(kind, &[Rows::F32(&numbers(outputs * inputs, 6))], &numbers(outputs, 7));
                 let mut operand = Operand::default();
                 let mut apply = |x: &[f32], rows: usize| {
                     let mut out = vec![0.0; rows * outputs];
