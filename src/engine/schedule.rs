@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Tokens in one batch, padding included: small enough that its states stay in the cache of a core.
-const BATCH_TOKENS: usize = 1024;
+const BATCH_TOKENS: usize = 512;
 
 /// Groups rows of about one length, longest first, so that little is padded and the last batches are short ones.
 pub(super) fn batches(lengths: &[usize]) -> Vec<Vec<usize>> {

@@ -92,7 +92,7 @@ pub(crate) fn infer(heads: usize, tokens: usize, qkv: &[f32], buffers: &mut Infe
     let padded = tokens.next_multiple_of(SOFTMAX_LANES);
     scores.resize(QUERIES.min(tokens) * padded, 0.0);
     for first in (0..width).step_by(head) {
-        keys.rows(&qkv[width + first..], stride, tokens, head);
+        keys.rows(&qkv[width + first..], stride, tokens, padded, head);
         values.columns(&qkv[2 * width + first..], stride, head, tokens);
         for query in (0..tokens).step_by(QUERIES) {
             let rows = QUERIES.min(tokens - query);

@@ -21,10 +21,31 @@ fn normal(x: f32) -> (f32, f32) {
     (cdf, e * 0.398_942_3)
 }
 
-/// `x * Phi(x)`.
+/// The error function to 4e-7: the quotient of an odd and an even polynomial, beyond 4 that at 4, as in XLA's `ErfImpl32`. It has no
+/// exponential, which makes [`erf_form`] the quicker.
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    let x = x.clamp(-4.0, 4.0);
+    let square = x * x;
+    let odd = -2.726_142_3e-10;
+    let odd = odd * square + 2.770_681_4e-8;
+    let odd = odd * square - 2.101_024e-6;
+    let odd = odd * square - 5.692_506_5e-5;
+    let odd = odd * square - 7.349_906e-4;
+    let odd = odd * square - 2.954_6e-3;
+    let odd = odd * square - 1.609_603_3e-2;
+    let even = -1.456_607_2e-5;
+    let even = even * square - 2.133_740_6e-4;
+    let even = even * square - 1.682_827e-3;
+    let even = even * square - 7.373_329_4e-3;
+    let even = even * square - 1.426_473_9e-2;
+    x * odd / even
+}
+
+/// `x * Phi(x)`, where `Phi(x) = (1 + erf(x / sqrt(2))) / 2`.
 #[inline(always)]
 pub(crate) fn erf_form(x: f32) -> f32 {
-    x * normal(x).0
+    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
 /// `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2`, which is near [`erf_form`] and another function.
@@ -73,6 +94,24 @@ mod tests {
             forward(&[x], &mut out);
             assert!((out[0] - expected).abs() < 1e-6, "gelu({x}) = {}, expected {expected}", out[0]);
         }
+    }
+
+    #[test]
+    fn erf_is_near_its_series() {
+        for i in -3500..=3500 {
+            let x = f64::from(i) / 1000.0;
+            // erf(x) = 2 / sqrt(pi) * sum of (-1)^n x^(2n + 1) / (n! (2n + 1))
+            let (mut term, mut sum) = (x, x);
+            for n in 1..80 {
+                term *= -x * x / f64::from(n);
+                sum += term / f64::from(2 * n + 1);
+            }
+            let expected = sum * std::f64::consts::FRAC_2_SQRT_PI;
+            let ours = erf(x as f32);
+            assert!((f64::from(ours) - expected).abs() < 4e-7, "erf({x}) = {ours}, expected {expected}");
+        }
+        assert!(erf(f32::NAN).is_nan());
+        assert!((erf(f32::INFINITY) - 1.0).abs() < 4e-7 && (erf(-1e30) + 1.0).abs() < 4e-7);
     }
 
     #[test]

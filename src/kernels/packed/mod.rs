@@ -193,7 +193,7 @@ pub(crate) struct Weights {
     bias: Vec<f32>,
     /// int8: what a unit of a weight stands for, and the sum of an output's weights.
     scales: Vec<f32>,
-    sums: Vec<f32>,
+    totals: Vec<f32>,
 }
 
 /// Rows of weights, one an output.
@@ -220,7 +220,7 @@ impl Weights {
         let padded = outputs.next_multiple_of(way.lanes());
         let mut bias = bias.to_vec();
         bias.resize(padded, 0.0);
-        let (mut scales, mut sums) = (vec![0.0; padded], vec![0.0; padded]);
+        let (mut scales, mut totals) = (vec![0.0; padded], vec![0.0; padded]);
         let elements = inputs.div_ceil(way.element().inputs());
         let mut panels = vec![0u32; elements * padded];
         let (mut row, mut packed) = (Vec::new(), vec![0u32; elements]);
@@ -230,11 +230,11 @@ impl Weights {
         for (output, (rows, i)) in all.enumerate() {
             match (way.element(), rows) {
                 (Element::Bytes { .. }, Rows::Int8(values, units)) => {
-                    sums[output] = pack_bytes(&values[i * inputs..][..inputs], &mut packed);
+                    totals[output] = pack_bytes(&values[i * inputs..][..inputs], &mut packed);
                     scales[output] = units[i];
                 }
                 (Element::Bytes { .. }, Rows::F32(values)) => {
-                    (scales[output], sums[output]) =
+                    (scales[output], totals[output]) =
                         quantize_weights(&values[i * inputs..][..inputs], &mut packed);
                 }
                 (element, rows) => {
@@ -251,7 +251,7 @@ impl Weights {
                 *out = *element;
             }
         }
-        Self { kind, way, inputs, outputs, panels, bias, scales, sums }
+        Self { kind, way, inputs, outputs, panels, bias, scales, totals }
     }
 
     /// Outputs.
@@ -282,12 +282,12 @@ impl Weights {
                 &operand.elements
             }
         };
-        let bytes = matches!(element, Element::Bytes { .. }).then_some(Bytes {
+        let bytes = Bytes {
             scales: &self.scales,
-            sums: &self.sums,
+            totals: &self.totals,
             row_scales: &operand.scales,
             row_zeros: &operand.zeros,
-        });
+        };
         let job = Job {
             left,
             stride: elements,
@@ -314,14 +314,28 @@ pub(crate) struct Once {
 }
 
 impl Once {
-    /// Takes `outputs` rows of `elements` numbers, each `stride` after the other.
-    pub(crate) fn rows(&mut self, data: &[f32], stride: usize, outputs: usize, elements: usize) {
+    /// Takes `given` rows of `elements` numbers, each `stride` after the other, and zeros up to `outputs`.
+    pub(crate) fn rows(
+        &mut self,
+        data: &[f32],
+        stride: usize,
+        given: usize,
+        outputs: usize,
+        elements: usize,
+    ) {
         let way = self.resize(outputs, elements);
-        for output in 0..outputs {
+        // Four rows at a time: vectors have as many lanes or more, so that they lie in one panel.
+        for output in (0..given).step_by(4) {
             let (first, step) = place(way, outputs, elements, output);
-            let row = &data[output * stride..][..elements];
-            for (out, x) in self.panels[first..].iter_mut().step_by(step).zip(row) {
-                *out = x.to_bits();
+            let panel = &mut self.panels[first..];
+            if output + 4 <= given {
+                let rows: [&[f32]; 4] = std::array::from_fn(|r| &data[(output + r) * stride..][..elements]);
+                transpose(rows, panel, step);
+            } else {
+                for (r, output) in (output..given).enumerate() {
+                    let row = &data[output * stride..][..elements];
+                    panel[r..].iter_mut().step_by(step).zip(row).for_each(|(out, x)| *out = x.to_bits());
+                }
             }
         }
     }
@@ -372,11 +386,29 @@ impl Once {
             panels: &self.panels,
             outputs: self.outputs,
             bias: &self.zeros,
-            bytes: None,
+            bytes: Bytes::default(),
             finish: Finish::Nothing,
             out_stride,
         };
         Way::of(Kind::F32, level()).run(&job, out);
+    }
+}
+
+/// The numbers of four rows side by side, each four `step` after the last.
+fn transpose(rows: [&[f32]; 4], out: &mut [u32], step: usize) {
+    let elements = rows[0].len();
+    let whole = elements / 4 * 4;
+    for i in (0..whole).step_by(4) {
+        let fours: [[f32; 4]; 4] =
+            std::array::from_fn(|r| rows[r][i..i + 4].try_into().expect("four of them"));
+        for j in 0..4 {
+            let side: [u32; 4] = std::array::from_fn(|r| fours[r][j].to_bits());
+            out[(i + j) * step..][..4].copy_from_slice(&side);
+        }
+    }
+    for i in whole..elements {
+        let side: [u32; 4] = std::array::from_fn(|r| rows[r][i].to_bits());
+        out[i * step..][..4].copy_from_slice(&side);
     }
 }
 
@@ -605,7 +637,7 @@ mod tests {
                 let mut right = Once::default();
                 for transposed in [false, true] {
                     if transposed {
-                        right.rows(&as_rows, stride, outputs, inputs);
+                        right.rows(&as_rows, stride, outputs, outputs, inputs);
                     } else {
                         right.columns(&as_columns, stride, outputs, inputs);
                     }

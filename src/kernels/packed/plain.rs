@@ -1,15 +1,61 @@
 //! Products without any special instructions: what the others are tested against, and NEON's, as compilers make them.
 
-use super::product::Product;
+use super::product::{Floats, Product};
 
 const LANES: usize = 4;
+
+/// Numbers side by side.
+pub(super) struct Side;
+
+impl Floats for Side {
+    const LANES: usize = LANES;
+    type Vector = [f32; LANES];
+
+    #[inline(always)]
+    unsafe fn spread(x: f32) -> Self::Vector {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::Vector {
+        // SAFETY: the caller points to four numbers.
+        unsafe { from.cast::<Self::Vector>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(x: Self::Vector, to: *mut f32) {
+        // SAFETY: the caller points to four numbers.
+        unsafe { to.cast::<Self::Vector>().write(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(x: Self::Vector, y: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| x[i] + y[i])
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(x: Self::Vector, y: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| x[i] * y[i])
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(x: Self::Vector, y: Self::Vector, z: Self::Vector) -> Self::Vector {
+        // Where it is not an instruction, it is a slow call.
+        if cfg!(target_arch = "aarch64") {
+            std::array::from_fn(|i| x[i].mul_add(y[i], z[i]))
+        } else {
+            std::array::from_fn(|i| x[i] * y[i] + z[i])
+        }
+    }
+}
 
 /// f32.
 pub(super) struct F32;
 
 impl Product for F32 {
-    const LANES: usize = LANES;
-    type Left = f32;
+    type Floats = Side;
+    const BYTES: bool = false;
+    type Left = [f32; LANES];
     type Right = [f32; LANES];
     type Sum = [f32; LANES];
 
@@ -19,8 +65,8 @@ impl Product for F32 {
     }
 
     #[inline(always)]
-    unsafe fn spread(element: u32) -> f32 {
-        f32::from_bits(element)
+    unsafe fn spread(element: u32) -> Self::Left {
+        [f32::from_bits(element); LANES]
     }
 
     #[inline(always)]
@@ -30,19 +76,14 @@ impl Product for F32 {
     }
 
     #[inline(always)]
-    unsafe fn add(mut sum: Self::Sum, left: f32, right: Self::Right) -> Self::Sum {
-        for (sum, right) in sum.iter_mut().zip(right) {
-            // Where it is not an instruction, it is a slow call.
-            *sum =
-                if cfg!(target_arch = "aarch64") { left.mul_add(right, *sum) } else { *sum + left * right };
-        }
-        sum
+    unsafe fn add(sum: Self::Sum, left: Self::Left, right: Self::Right) -> Self::Sum {
+        // SAFETY: it needs no special instructions.
+        unsafe { Side::multiply_add(left, right, sum) }
     }
 
     #[inline(always)]
-    unsafe fn store(sum: Self::Sum, to: *mut f32) {
-        // SAFETY: the caller points to four numbers.
-        unsafe { to.cast::<Self::Sum>().write(sum) }
+    unsafe fn floats(sum: Self::Sum) -> Self::Sum {
+        sum
     }
 }
 
@@ -50,7 +91,8 @@ impl Product for F32 {
 pub(super) struct Int8;
 
 impl Product for Int8 {
-    const LANES: usize = LANES;
+    type Floats = Side;
+    const BYTES: bool = true;
     type Left = [i32; 4];
     type Right = [[i8; 4]; LANES];
     type Sum = [i32; LANES];
@@ -82,8 +124,7 @@ impl Product for Int8 {
     }
 
     #[inline(always)]
-    unsafe fn store(sum: Self::Sum, to: *mut f32) {
-        // SAFETY: the caller points to four numbers.
-        unsafe { to.cast::<[f32; LANES]>().write(sum.map(|x| x as f32)) }
+    unsafe fn floats(sum: Self::Sum) -> [f32; LANES] {
+        sum.map(|x| x as f32)
     }
 }

@@ -1,21 +1,38 @@
 //! The loops of a product, for every set of instructions: a tile of rows and vectors of outputs keeps its sums in registers over all
-//! inputs, then is finished and written.
+//! inputs, and is finished there.
 
 use super::super::gelu;
 
 /// Vectors of outputs in a tile; the last panel may have fewer.
 pub(super) const VECTORS: usize = 3;
-/// Most rows of a tile, and most outputs.
-const MOST_ROWS: usize = 8;
-const MOST_OUTPUTS: usize = 48;
 
-/// How one set of instructions multiplies: a vector of `LANES` outputs at a time.
+/// Vectors of f32.
 ///
 /// # Safety
-/// All functions may only be called where the CPU has the instructions.
-pub(super) trait Product {
-    /// Outputs in a vector.
+/// All functions may only be called where the CPU has the instructions, with pointers to `LANES` numbers.
+pub(super) trait Floats {
+    /// Numbers in a vector.
     const LANES: usize;
+    type Vector: Copy;
+
+    unsafe fn spread(x: f32) -> Self::Vector;
+    unsafe fn load(from: *const f32) -> Self::Vector;
+    unsafe fn store(x: Self::Vector, to: *mut f32);
+    unsafe fn add(x: Self::Vector, y: Self::Vector) -> Self::Vector;
+    unsafe fn multiply(x: Self::Vector, y: Self::Vector) -> Self::Vector;
+    /// `x * y + z`, rounded once or twice.
+    unsafe fn multiply_add(x: Self::Vector, y: Self::Vector, z: Self::Vector) -> Self::Vector;
+}
+
+/// How one set of instructions multiplies: a vector of outputs at a time.
+///
+/// # Safety
+/// As for [`Floats`].
+pub(super) trait Product {
+    /// What sums become.
+    type Floats: Floats;
+    /// True if sums are of bytes.
+    const BYTES: bool;
     /// An element of a row, for every output of a vector.
     type Left: Copy;
     /// An element of the weights of each output of a vector.
@@ -24,11 +41,9 @@ pub(super) trait Product {
 
     unsafe fn zero() -> Self::Sum;
     unsafe fn spread(element: u32) -> Self::Left;
-    /// `from` points to `LANES` elements.
     unsafe fn load(from: *const u32) -> Self::Right;
     unsafe fn add(sum: Self::Sum, left: Self::Left, right: Self::Right) -> Self::Sum;
-    /// `to` points to `LANES` numbers.
-    unsafe fn store(sum: Self::Sum, to: *mut f32);
+    unsafe fn floats(sum: Self::Sum) -> <Self::Floats as Floats>::Vector;
 }
 
 /// What is done to a product before it is written.
@@ -54,23 +69,21 @@ pub(super) struct Job<'a> {
     pub(super) outputs: usize,
     /// Of whole vectors, as all that belongs to an output.
     pub(super) bias: &'a [f32],
-    /// What sums of bytes stand for.
-    pub(super) bytes: Option<Bytes<'a>>,
+    /// What sums of bytes stand for; empty for others.
+    pub(super) bytes: Bytes<'a>,
     pub(super) finish: Finish<'a>,
     /// Distance between rows of the result.
     pub(super) out_stride: usize,
 }
 
-/// What sums of bytes stand for: `(sum - zero * sums) * row_scale * scale`.
-#[derive(Clone, Copy)]
+/// What sums of bytes stand for: `(sum - zero * total) * row_scale * scale`.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Bytes<'a> {
     pub(super) scales: &'a [f32],
-    pub(super) sums: &'a [f32],
+    pub(super) totals: &'a [f32],
     pub(super) row_scales: &'a [f32],
     pub(super) row_zeros: &'a [f32],
 }
-
-type Sums = [[f32; MOST_OUTPUTS]; MOST_ROWS];
 
 /// Does the job, `ROWS` rows at a time.
 ///
@@ -81,63 +94,61 @@ type Sums = [[f32; MOST_OUTPUTS]; MOST_ROWS];
 /// If a slice is too short.
 #[inline(always)]
 pub(super) unsafe fn run<P: Product, const ROWS: usize>(job: &Job, out: &mut [f32]) {
-    let columns = VECTORS * P::LANES;
-    const { assert!(ROWS <= MOST_ROWS && VECTORS * P::LANES <= MOST_OUTPUTS) };
+    let lanes = P::Floats::LANES;
+    let columns = VECTORS * lanes;
     let mut rest = job.panels;
     for first in (0..job.outputs).step_by(columns) {
         let width = columns.min(job.outputs - first);
-        let vectors = width.div_ceil(P::LANES);
-        let (panel, others) = rest.split_at(vectors * P::LANES * job.elements);
+        let vectors = width.div_ceil(lanes);
+        let (panel, others) = rest.split_at(vectors * lanes * job.elements);
         rest = others;
         for row in (0..job.rows).step_by(ROWS) {
             let height = ROWS.min(job.rows - row);
-            let mut lines: [&[u32]; ROWS] = [&[]; ROWS];
-            for (r, line) in lines.iter_mut().enumerate() {
-                // Rows that are missing are others once more.
-                *line = &job.left[(row + r.min(height - 1)) * job.stride..][..job.elements];
-            }
-            let mut sums: Sums = [[0.0; MOST_OUTPUTS]; MOST_ROWS];
             // SAFETY: as for this function.
             unsafe {
                 match vectors {
-                    1 => tile::<P, ROWS, 1>(lines, panel, &mut sums),
-                    2 => tile::<P, ROWS, 2>(lines, panel, &mut sums),
-                    _ => tile::<P, ROWS, VECTORS>(lines, panel, &mut sums),
+                    1 => tile::<P, ROWS, 1>(job, panel, (row, height), (first, width), out),
+                    2 => tile::<P, ROWS, 2>(job, panel, (row, height), (first, width), out),
+                    _ => tile::<P, ROWS, VECTORS>(job, panel, (row, height), (first, width), out),
                 }
             }
-            for (r, sums) in sums.iter_mut().enumerate().take(height) {
-                for (v, sums) in sums.chunks_exact_mut(P::LANES).enumerate().take(vectors) {
-                    finish(job, row + r, first + v * P::LANES, sums);
-                }
-                let at = (row + r) * job.out_stride + first;
-                write(job.finish, &sums[..width], at, out);
+            for line in out[row * job.out_stride..].chunks_mut(job.out_stride).take(height) {
+                activate(job.finish, &mut line[first..][..width]);
             }
         }
     }
 }
 
-/// Sums over all elements.
+/// The results of `height` rows from `row` and `width` outputs from `first`, all but activated.
 ///
 /// # Safety
 /// The CPU must have the instructions of `P`.
 #[inline(always)]
 unsafe fn tile<P: Product, const ROWS: usize, const VECTORS: usize>(
-    rows: [&[u32]; ROWS],
+    job: &Job,
     panel: &[u32],
-    sums: &mut Sums,
+    (row, height): (usize, usize),
+    (first, width): (usize, usize),
+    out: &mut [f32],
 ) {
-    let elements = panel.len() / (VECTORS * P::LANES);
-    assert!(rows.iter().all(|row| row.len() == elements), "rows and panels of different length");
-    // SAFETY: every row has `elements` elements, and the panel as many lines of `VECTORS * LANES`; so does every row of the sums.
-    unsafe {
+    let lanes = P::Floats::LANES;
+    let elements = job.elements;
+    assert!(panel.len() == elements * VECTORS * lanes && width <= VECTORS * lanes && height >= 1);
+    let mut rows: [&[u32]; ROWS] = [&[]; ROWS];
+    for (r, line) in rows.iter_mut().enumerate() {
+        // Rows that are missing are the last once more.
+        *line = &job.left[(row + r.min(height - 1)) * job.stride..][..elements];
+    }
+    // SAFETY: every row has `elements` elements, and the panel as many lines of `VECTORS * lanes`.
+    let tile = unsafe {
         let mut tile = [[P::zero(); VECTORS]; ROWS];
         let mut line = panel.as_ptr();
         for p in 0..elements {
             let mut right = [P::load(line); VECTORS];
             for (v, right) in right.iter_mut().enumerate() {
-                *right = P::load(line.add(v * P::LANES));
+                *right = P::load(line.add(v * lanes));
             }
-            line = line.add(VECTORS * P::LANES);
+            line = line.add(VECTORS * lanes);
             for (tile, row) in tile.iter_mut().zip(rows) {
                 let left = P::spread(*row.get_unchecked(p));
                 for (sum, right) in tile.iter_mut().zip(right) {
@@ -145,58 +156,98 @@ unsafe fn tile<P: Product, const ROWS: usize, const VECTORS: usize>(
                 }
             }
         }
-        for (tile, sums) in tile.into_iter().zip(sums) {
-            for (v, sum) in tile.into_iter().enumerate() {
-                P::store(sum, sums.as_mut_ptr().add(v * P::LANES));
+        tile
+    };
+    for v in 0..VECTORS {
+        let output = first + v * lanes;
+        // SAFETY: slices of a vector are cut before their pointers are taken.
+        unsafe {
+            let bias = P::Floats::load(job.bias[output..][..lanes].as_ptr());
+            let (scales, totals) = if P::BYTES {
+                (
+                    P::Floats::load(job.bytes.scales[output..][..lanes].as_ptr()),
+                    P::Floats::load(job.bytes.totals[output..][..lanes].as_ptr()),
+                )
+            } else {
+                (bias, bias)
+            };
+            // All rows are named by constants, so that the tile stays in registers.
+            for (r, sums) in tile.iter().enumerate() {
+                if r >= height {
+                    break;
+                }
+                let sum = P::floats(sums[v]);
+                let result = if P::BYTES {
+                    let zero = P::Floats::spread(-job.bytes.row_zeros[row + r]);
+                    let scale = P::Floats::multiply(P::Floats::spread(job.bytes.row_scales[row + r]), scales);
+                    P::Floats::multiply_add(P::Floats::multiply_add(zero, totals, sum), scale, bias)
+                } else {
+                    P::Floats::add(sum, bias)
+                };
+                write::<P::Floats>(
+                    job,
+                    result,
+                    (row + r) * job.out_stride + output,
+                    first + width - output,
+                    out,
+                );
             }
         }
     }
 }
 
-/// Writes finished numbers to `at`, eight by eight, which is quicker than a call that copies any number.
+/// Writes the `room` first numbers of a vector to `at`, or all.
+///
+/// # Safety
+/// The CPU must have the instructions of `F`.
 #[inline(always)]
-fn write(finish: Finish, numbers: &[f32], at: usize, out: &mut [f32]) {
-    let (eights, rest) = numbers.as_chunks::<8>();
-    let (out_eights, out_rest) = out[at..][..numbers.len()].as_chunks_mut::<8>();
-    if let Finish::Add(others) = finish {
-        let (other_eights, other_rest) = others[at..][..numbers.len()].as_chunks::<8>();
-        for ((out, numbers), others) in out_eights.iter_mut().zip(eights).zip(other_eights) {
-            for i in 0..8 {
-                out[i] = numbers[i] + others[i];
+unsafe fn write<F: Floats>(job: &Job, result: F::Vector, at: usize, room: usize, out: &mut [f32]) {
+    // SAFETY: slices of a vector are cut before their pointers are taken.
+    unsafe {
+        if room >= F::LANES {
+            let result = match job.finish {
+                Finish::Add(others) => F::add(result, F::load(others[at..][..F::LANES].as_ptr())),
+                _ => result,
+            };
+            F::store(result, out[at..][..F::LANES].as_mut_ptr());
+        } else {
+            let mut numbers = [0.0; 16];
+            F::store(result, numbers[..F::LANES].as_mut_ptr());
+            let out = &mut out[at..][..room];
+            out.copy_from_slice(&numbers[..room]);
+            if let Finish::Add(others) = job.finish {
+                out.iter_mut().zip(&others[at..]).for_each(|(out, other)| *out += other);
             }
-        }
-        for ((out, number), other) in out_rest.iter_mut().zip(rest).zip(other_rest) {
-            *out = number + other;
-        }
-    } else {
-        for (out, numbers) in out_eights.iter_mut().zip(eights) {
-            *out = *numbers;
-        }
-        for (out, number) in out_rest.iter_mut().zip(rest) {
-            *out = *number;
         }
     }
 }
 
-/// Turns the sums of a vector of outputs, of which `first` is the first, into results.
 #[inline(always)]
-fn finish(job: &Job, row: usize, first: usize, sums: &mut [f32]) {
-    let width = sums.len();
-    let bias = &job.bias[first..][..width];
-    match job.bytes {
-        Some(bytes) => {
-            let (scale, zero) = (bytes.row_scales[row], bytes.row_zeros[row]);
-            let (scales, totals) = (&bytes.scales[first..][..width], &bytes.sums[first..][..width]);
-            for (((sum, bias), total), unit) in sums.iter_mut().zip(bias).zip(totals).zip(scales) {
-                *sum = (*sum - zero * total) * (scale * unit) + bias;
-            }
-        }
-        None => sums.iter_mut().zip(bias).for_each(|(sum, bias)| *sum += bias),
-    }
-    match job.finish {
+fn activate(finish: Finish, line: &mut [f32]) {
+    match finish {
         Finish::Nothing | Finish::Add(_) => {}
-        Finish::Gelu => sums.iter_mut().for_each(|x| *x = gelu::erf_form(*x)),
-        Finish::GeluTanh => sums.iter_mut().for_each(|x| *x = gelu::tanh_form(*x)),
-        Finish::Relu => sums.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
+        Finish::Gelu => apply(line, gelu::erf_form),
+        Finish::GeluTanh => apply(line, gelu::tanh_form),
+        Finish::Relu => apply(line, |x| if x < 0.0 { 0.0 } else { x }),
+    }
+}
+
+/// In pieces of a constant size, which compilers make vectors of.
+#[inline(always)]
+fn apply(line: &mut [f32], f: impl Fn(f32) -> f32) {
+    let (pieces, rest) = line.as_chunks_mut::<16>();
+    for piece in pieces {
+        for x in piece {
+            *x = f(*x);
+        }
+    }
+    let (pieces, rest) = rest.as_chunks_mut::<4>();
+    for piece in pieces {
+        for x in piece {
+            *x = f(*x);
+        }
+    }
+    for x in rest {
+        *x = f(*x);
     }
 }

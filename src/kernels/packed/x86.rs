@@ -3,15 +3,104 @@
 //! Every function here is only called from one that is compiled for its instructions ([`super::Way::run`]), which is what its blocks
 //! of `unsafe` rely on; loads and stores may be unaligned, and the caller points to a whole vector.
 
-use super::product::Product;
+use super::product::{Floats, Product};
 use std::arch::x86_64::*;
 use std::mem::transmute;
+
+/// 16 numbers.
+pub(super) struct F32x16;
+
+impl Floats for F32x16 {
+    const LANES: usize = 16;
+    type Vector = __m512;
+
+    #[inline(always)]
+    unsafe fn spread(x: f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(x: __m512, to: *mut f32) {
+        // SAFETY: see above.
+        unsafe { _mm512_storeu_ps(to, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(x: __m512, y: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_add_ps(x, y) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(x: __m512, y: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mul_ps(x, y) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(x: __m512, y: __m512, z: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_fmadd_ps(x, y, z) }
+    }
+}
+
+/// 8 numbers.
+pub(super) struct F32x8;
+
+impl Floats for F32x8 {
+    const LANES: usize = 8;
+    type Vector = __m256;
+
+    #[inline(always)]
+    unsafe fn spread(x: f32) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(x: __m256, to: *mut f32) {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_ps(to, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(x: __m256, y: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_add_ps(x, y) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(x: __m256, y: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_mul_ps(x, y) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(x: __m256, y: __m256, z: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_fmadd_ps(x, y, z) }
+    }
+}
 
 /// f32, 16 a vector.
 pub(super) struct Avx512F32;
 
 impl Product for Avx512F32 {
-    const LANES: usize = 16;
+    type Floats = F32x16;
+    const BYTES: bool = false;
     type Left = __m512;
     type Right = __m512;
     type Sum = __m512;
@@ -41,9 +130,8 @@ impl Product for Avx512F32 {
     }
 
     #[inline(always)]
-    unsafe fn store(sum: __m512, to: *mut f32) {
-        // SAFETY: see above.
-        unsafe { _mm512_storeu_ps(to, sum) }
+    unsafe fn floats(sum: __m512) -> __m512 {
+        sum
     }
 }
 
@@ -51,7 +139,8 @@ impl Product for Avx512F32 {
 pub(super) struct Avx512Bf16;
 
 impl Product for Avx512Bf16 {
-    const LANES: usize = 16;
+    type Floats = F32x16;
+    const BYTES: bool = false;
     type Left = __m512bh;
     type Right = __m512bh;
     type Sum = __m512;
@@ -81,9 +170,8 @@ impl Product for Avx512Bf16 {
     }
 
     #[inline(always)]
-    unsafe fn store(sum: __m512, to: *mut f32) {
-        // SAFETY: see above.
-        unsafe { _mm512_storeu_ps(to, sum) }
+    unsafe fn floats(sum: __m512) -> __m512 {
+        sum
     }
 }
 
@@ -91,7 +179,8 @@ impl Product for Avx512Bf16 {
 pub(super) struct Avx512Vnni;
 
 impl Product for Avx512Vnni {
-    const LANES: usize = 16;
+    type Floats = F32x16;
+    const BYTES: bool = true;
     type Left = __m512i;
     type Right = __m512i;
     type Sum = __m512i;
@@ -121,9 +210,9 @@ impl Product for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn store(sum: __m512i, to: *mut f32) {
+    unsafe fn floats(sum: __m512i) -> __m512 {
         // SAFETY: see above.
-        unsafe { _mm512_storeu_ps(to, _mm512_cvtepi32_ps(sum)) }
+        unsafe { _mm512_cvtepi32_ps(sum) }
     }
 }
 
@@ -131,7 +220,8 @@ impl Product for Avx512Vnni {
 pub(super) struct Avx2F32;
 
 impl Product for Avx2F32 {
-    const LANES: usize = 8;
+    type Floats = F32x8;
+    const BYTES: bool = false;
     type Left = __m256;
     type Right = __m256;
     type Sum = __m256;
@@ -161,9 +251,8 @@ impl Product for Avx2F32 {
     }
 
     #[inline(always)]
-    unsafe fn store(sum: __m256, to: *mut f32) {
-        // SAFETY: see above.
-        unsafe { _mm256_storeu_ps(to, sum) }
+    unsafe fn floats(sum: __m256) -> __m256 {
+        sum
     }
 }
 
@@ -171,7 +260,8 @@ impl Product for Avx2F32 {
 pub(super) struct Avx2Int8;
 
 impl Product for Avx2Int8 {
-    const LANES: usize = 8;
+    type Floats = F32x8;
+    const BYTES: bool = true;
     type Left = __m256i;
     type Right = __m256i;
     type Sum = __m256i;
@@ -204,9 +294,9 @@ impl Product for Avx2Int8 {
     }
 
     #[inline(always)]
-    unsafe fn store(sum: __m256i, to: *mut f32) {
+    unsafe fn floats(sum: __m256i) -> __m256 {
         // SAFETY: see above.
-        unsafe { _mm256_storeu_ps(to, _mm256_cvtepi32_ps(sum)) }
+        unsafe { _mm256_cvtepi32_ps(sum) }
     }
 }
 
@@ -214,7 +304,8 @@ impl Product for Avx2Int8 {
 pub(super) struct AvxVnni;
 
 impl Product for AvxVnni {
-    const LANES: usize = 8;
+    type Floats = F32x8;
+    const BYTES: bool = true;
     type Left = __m256i;
     type Right = __m256i;
     type Sum = __m256i;
@@ -244,8 +335,8 @@ impl Product for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn store(sum: __m256i, to: *mut f32) {
+    unsafe fn floats(sum: __m256i) -> __m256 {
         // SAFETY: see above.
-        unsafe { Avx2Int8::store(sum, to) }
+        unsafe { Avx2Int8::floats(sum) }
     }
 }
