@@ -418,6 +418,7 @@ pub(crate) mod testing {
                     transform: false,
                 }),
             ],
+            precision: None,
             training: None,
         };
         let mut shapes = Network::new_tensors(&parsed, &description);

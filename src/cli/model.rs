@@ -1,5 +1,6 @@
 //! Which model a command works with: a folder, or one of the hub that is fetched once.
 
+use crate::cli::batch::Arithmetic;
 use crate::cli::{logging, misuse};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -7,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 use undertone::bundle::Bundle;
-use undertone::encoder::layers::Precision;
 use undertone::engine::{DeviceChoice, Engine, EngineError};
 use undertone::hub::{Hub, HubError, ModelId, Planned, Progress, Settings};
 
@@ -34,10 +34,11 @@ pub(crate) fn optional_folder(model: Option<&Path>) -> anyhow::Result<Option<Pat
 pub(crate) fn engine(
     folder: Option<&Path>,
     device: DeviceChoice,
-    precision: Precision,
+    precision: Arithmetic,
 ) -> anyhow::Result<Engine> {
     let device = device.open().map_err(|error| misuse(error.to_string()))?;
     let bundle = folder.map_or_else(Bundle::embedded, Bundle::open)?;
+    let precision = precision.resolved(&bundle.description, device.is_cpu());
     Engine::on(bundle, device, precision).map_err(|error| match error {
         EngineError::Cpu(error) => misuse(error),
         error => error.into(),

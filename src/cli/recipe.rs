@@ -236,6 +236,7 @@ impl Recipe {
             casing_classes,
             max_tokens: self.window,
             heads,
+            precision: None,
             training: None,
         })
     }

@@ -49,7 +49,7 @@ fn ask(distill: &Distillation, recipe: &Recipe, train: &[Dataset]) -> anyhow::Re
     type Sums = Vec<Option<(Vec<f32>, f32)>>;
     let mut means: Vec<Sums> = train.iter().map(|dataset| vec![None; dataset.sentences.len()]).collect();
     for folder in &distill.teachers {
-        let engine = model::engine(Some(folder), DeviceChoice::Cpu, recipe.training.precision)?;
+        let engine = model::engine(Some(folder), DeviceChoice::Cpu, recipe.training.precision.into())?;
         if engine.labels() != recipe.labels {
             return Err(misuse(format!(
                 "teacher {} knows the labels {}; the settings file names {}",

@@ -170,6 +170,11 @@ impl Engine {
         Ok(Self { bundle, network, device, tag_set, threads, precision, aggregation, zero_shot: None })
     }
 
+    /// What the operands of the encoder's products are rounded to on a CPU.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The same engine on another number of threads, at least one. Answers do not depend on it.
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }

@@ -1,5 +1,6 @@
 //! Repacked weights: the same answers, whatever the precision, and the same bits in any company.
 
+use crate::cli::{records, root, undertone};
 use candle_core::{Device, Tensor};
 use undertone::bundle::Bundle;
 use undertone::encoder::layers::Precision;
@@ -10,7 +11,7 @@ use undertone::text::split_sentences;
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
 
 fn article() -> String {
-    let path = crate::cli::root().join("datasets/examples/summit.txt");
+    let path = root().join("datasets/examples/summit.txt");
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -92,4 +93,55 @@ fn lower_precision_gives_the_same_answers_on_an_article() {
             assert!(off <= 0.05, "{precision:?}: off by {off}: {}", input.text);
         }
     }
+}
+
+#[test]
+fn every_level_of_instructions_gives_the_same_answers() {
+    let article = root().join("datasets/examples/summit.txt");
+    let answers = |level: &str, precision: &str| {
+        let mut command = undertone();
+        command.args(["analyze", "--format", "jsonl", "--precision", precision]).arg(&article);
+        let output = command.env("UNDERTONE_CPU", level).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        match output.status.code() {
+            Some(0) => Some(records(&String::from_utf8(output.stdout).unwrap())),
+            _ => {
+                assert_eq!(output.status.code(), Some(2), "{stderr}");
+                assert!(
+                    stderr.contains(&format!("UNDERTONE_CPU is `{level}`, which this CPU has not")),
+                    "{stderr}"
+                );
+                None
+            }
+        }
+    };
+    let best = answers("", "f32").unwrap();
+    let mut levels = 0;
+    for level in ["plain", "avx2", "avxvnni", "avx512"] {
+        for (precision, tolerance) in [("f32", 1e-4), ("bf16", 0.02), ("int8", 0.1)] {
+            let Some(found) = answers(level, precision) else { continue };
+            levels += 1;
+            assert_eq!(found.len(), best.len());
+            for (found, best) in found.iter().zip(&best) {
+                assert_eq!(found["stance"], best["stance"], "{level} {precision}: {}", best["text"]);
+                for (label, score) in best["scores"].as_object().unwrap() {
+                    let off = (found["scores"][label].as_f64().unwrap() - score.as_f64().unwrap()).abs();
+                    assert!(
+                        off <= tolerance,
+                        "{level} {precision}: {label} is off by {off}: {}",
+                        best["text"]
+                    );
+                }
+            }
+        }
+    }
+    assert!(levels >= 3, "plain loops run everywhere");
+}
+
+#[test]
+fn a_level_that_does_not_exist_is_misuse() {
+    let output = undertone().args(["classify"]).env("UNDERTONE_CPU", "fast").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("is `fast`, which is none of plain, avx2, avxvnni, avx512"), "{stderr}");
 }

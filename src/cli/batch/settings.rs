@@ -6,6 +6,7 @@ use crate::cli::output::{Format, RowKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
+use undertone::bundle::Description;
 use undertone::encoder::layers::Precision;
 use undertone::engine::{Aggregation, Engine, EngineError, Tasks, ZeroShot};
 use undertone::report::Shape;
@@ -106,7 +107,10 @@ pub(crate) enum SpecialTokens {
 #[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Arithmetic {
-    /// As the weights are kept
+    /// The fastest that was measured to answer as well as f32 does: what the model's `undertone.json` says under `precision`, else bf16
+    /// where the CPU has instructions for it, else f32
+    Auto,
+    /// As exact as numbers are kept
     F32,
     /// Operands rounded to bf16, which is no faster where the CPU has no instructions for it
     Bf16,
@@ -114,12 +118,28 @@ pub(crate) enum Arithmetic {
     Int8,
 }
 
-impl From<Arithmetic> for Precision {
-    fn from(arithmetic: Arithmetic) -> Self {
-        match arithmetic {
-            Arithmetic::F32 => Self::F32,
-            Arithmetic::Bf16 => Self::Bf16,
-            Arithmetic::Int8 => Self::Int8,
+impl Arithmetic {
+    /// What it is for a model on a device.
+    pub(crate) fn resolved(self, description: &Description, on_cpu: bool) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::Bf16,
+            Self::Int8 => Precision::Int8,
+            Self::Auto if !on_cpu => Precision::F32,
+            Self::Auto => description.precision.unwrap_or(match Precision::Bf16.is_fast() {
+                true => Precision::Bf16,
+                false => Precision::F32,
+            }),
+        }
+    }
+}
+
+impl From<Precision> for Arithmetic {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+            Precision::Int8 => Self::Int8,
         }
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn verify(folder: &Path, sample: &Sample) -> anyhow::Result<ExitCode>
         Some(device) => device,
         None => manifest.settings.device.parse().map_err(misuse)?,
     };
-    let engine = engine(model.as_deref(), device, manifest.settings.precision.into())?;
+    let engine = engine(model.as_deref(), device, manifest.settings.precision)?;
     let digests = engine.bundle().digests(model.as_deref())?;
     if digests == manifest.model.digests {
         println!("model: the same");

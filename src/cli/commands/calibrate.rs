@@ -1,5 +1,6 @@
 //! `undertone calibrate`: temperature and decision thresholds for a model that is trained already.
 
+use crate::cli::batch::Arithmetic;
 use crate::cli::labelled::{LabelledArgs, readable};
 use crate::cli::logging::say;
 use crate::cli::model::{engine, optional_folder};
@@ -12,7 +13,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use undertone::bundle::{Bundle, SentenceTask, Storage};
-use undertone::encoder::layers::Precision;
 use undertone::engine::{DeviceChoice, Engine};
 use undertone::evaluation::{Counts, Cut, Groups, LabelTable, Objective};
 use undertone::formats::{LabelledOptions, read_labelled};
@@ -71,7 +71,7 @@ pub(crate) fn run(args: CalibrateArgs) -> anyhow::Result<ExitCode> {
             ));
         }
     };
-    let engine = engine(folder.as_deref(), device, Precision::F32)?;
+    let engine = engine(folder.as_deref(), device, Arithmetic::F32)?;
     let before = engine
         .bundle()
         .description

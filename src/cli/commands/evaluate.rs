@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use undertone::bundle::Bundle;
 use undertone::datasets::sha256;
-use undertone::encoder::layers::Precision;
 use undertone::engine::{DeviceChoice, Engine};
 use undertone::evaluation::{
     DataIdentity, Decisions, ErrorRecord, Evaluation, FieldValues, Groups, ModelIdentity, RESAMPLES,
@@ -121,7 +120,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         return Ok(exit(Requirement::report_missed(&fail_under, &evaluation)));
     }
     let labelled = labelled.options();
-    let open = |model: Option<&Path>| Judged::open(model, device, precision.into());
+    let open = |model: Option<&Path>| Judged::open(model, device, precision);
     let judged = open(model.as_deref())?;
     let other = compare.map(|model| open(Some(&model))).transpose()?;
     let decisions = [Some(&judged), other.as_ref()].into_iter().flatten().map(|m| m.decisions(thresholds));
@@ -271,7 +270,7 @@ struct Judged {
 }
 
 impl Judged {
-    fn open(model: Option<&Path>, device: DeviceChoice, precision: Precision) -> anyhow::Result<Self> {
+    fn open(model: Option<&Path>, device: DeviceChoice, precision: Arithmetic) -> anyhow::Result<Self> {
         let folder = optional_folder(model)?;
         let engine = engine(folder.as_deref(), device, precision)?;
         let mut weights_sha256 = Bundle::weights_sha256(folder.as_deref())?;

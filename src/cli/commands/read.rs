@@ -42,7 +42,7 @@ pub(crate) struct ReadArgs {
     /// Where the model runs: `auto` (the first GPU that this build can use, else the CPU), `cpu`, `cuda`, `cuda:N` or `metal`
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
-    /// Arithmetic of the encoder's matrix products on the CPU: `bf16` and `int8` are faster and a little less exact
+    /// Arithmetic of the encoder's matrix products on the CPU: less exact ones are faster
     #[arg(long, value_enum, value_name = "PRECISION", default_value_t = Arithmetic::F32)]
     precision: Arithmetic,
     /// Threads that work at the same time [default: one a core]
@@ -225,7 +225,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
     };
     let folder = optional_folder(model.as_deref())?;
     let device = device.resolved().map_err(|error| misuse(error.to_string()))?;
-    let mut engine = engine(folder.as_deref(), device, precision.into())?;
+    let mut engine = engine(folder.as_deref(), device, precision)?;
     if folder.is_some() && engine.bundle().tokenizer.lowers_a_cased_vocabulary() {
         tracing::warn!(
             "the model's tokenizer puts text into lower case, but its vocabulary has upper-case pieces; if the model was trained on cased text, set `\"do_lower_case\": false` in its tokenizer_config.json"
@@ -249,7 +249,7 @@ fn run(args: ReadArgs, asked: Asked) -> anyhow::Result<ExitCode> {
         on_error,
         rejects,
         device: device.to_string(),
-        precision,
+        precision: engine.precision().into(),
         look_ahead: look_ahead as usize,
         part_sentences: part_sentences as usize,
     };
