@@ -116,15 +116,19 @@ fn lot(seed: &mut u64) -> u64 {
     *seed >> 33
 }
 
-/// Sends a signal to a process. For `INT` it is `TERM` where whoever started the tests has them ignore the former, as a shell does in
-/// the background: the program, which is told the same, heeds that.
+/// Sends a signal to a process. For `INT` and `HUP` it is `TERM` where whoever started the tests has them ignore those, as a shell in
+/// the background and `nohup` do: the program, which is told the same, heeds that.
 #[cfg(unix)]
 fn signal(child: &Child, name: &str) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored =
         status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
-    let name =
-        if name == "INT" && ignored.is_some_and(|signals| signals & 0b10 != 0) { "TERM" } else { name };
+    let bit = match name {
+        "HUP" => 0b1,
+        "INT" => 0b10,
+        _ => 0,
+    };
+    let name = if ignored.is_some_and(|signals| signals & bit != 0) { "TERM" } else { name };
     let status = std::process::Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
     assert!(status.unwrap().success());
 }
