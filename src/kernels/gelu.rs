@@ -51,7 +51,7 @@ pub(crate) fn erf_form(x: f32) -> f32 {
 /// `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2`, which is near [`erf_form`] and another function.
 #[inline(always)]
 pub(crate) fn tanh_form(x: f32) -> f32 {
-    let inner = 0.797_884_56 * (x + 0.044_715 * x * x * x);
+    let inner = 0.797_884_6 * (x + 0.044_715 * x * x * x);
     // (1 + tanh(y)) / 2 = 1 / (1 + exp(-2 y))
     x / (1.0 + exp(-2.0 * inner))
 }
