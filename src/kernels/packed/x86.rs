@@ -1,342 +1,191 @@
 //! Products by AVX-512 and AVX2.
 //!
-//! Every function here is only called from one that is compiled for its instructions ([`super::Way::run`]), which is what its blocks
-//! of `unsafe` rely on; loads and stores may be unaligned, and the caller points to a whole vector.
+//! Every function here is only called from one that is compiled for its instructions ([`super::Way::run`]), which is what the blocks of
+//! `unsafe` rely on; loads and stores may be unaligned, and the caller points to a whole vector.
 
 use super::product::{Floats, Product};
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-/// 16 numbers.
-pub(super) struct F32x16;
+/// A vector of numbers, by its instructions.
+macro_rules! floats {
+    (
+        $name:ident, $lanes:literal, $vector:ty,
+        $spread:ident, $load:ident, $store:ident, $add:ident, $multiply:ident, $multiply_add:ident
+    ) => {
+        pub(super) struct $name;
 
-impl Floats for F32x16 {
-    const LANES: usize = 16;
-    type Vector = __m512;
+        impl Floats for $name {
+            const LANES: usize = $lanes;
+            type Vector = $vector;
 
-    #[inline(always)]
-    unsafe fn spread(x: f32) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_set1_ps(x) }
-    }
+            #[inline(always)]
+            unsafe fn spread(x: f32) -> $vector {
+                // SAFETY: as the module says, here and below.
+                unsafe { $spread(x) }
+            }
 
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_loadu_ps(from) }
-    }
+            #[inline(always)]
+            unsafe fn load(from: *const f32) -> $vector {
+                unsafe { $load(from) }
+            }
 
-    #[inline(always)]
-    unsafe fn store(x: __m512, to: *mut f32) {
-        // SAFETY: see above.
-        unsafe { _mm512_storeu_ps(to, x) }
-    }
+            #[inline(always)]
+            unsafe fn store(x: $vector, to: *mut f32) {
+                unsafe { $store(to, x) }
+            }
 
-    #[inline(always)]
-    unsafe fn add(x: __m512, y: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_add_ps(x, y) }
-    }
+            #[inline(always)]
+            unsafe fn add(x: $vector, y: $vector) -> $vector {
+                unsafe { $add(x, y) }
+            }
 
-    #[inline(always)]
-    unsafe fn multiply(x: __m512, y: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_mul_ps(x, y) }
-    }
+            #[inline(always)]
+            unsafe fn multiply(x: $vector, y: $vector) -> $vector {
+                unsafe { $multiply(x, y) }
+            }
 
-    #[inline(always)]
-    unsafe fn multiply_add(x: __m512, y: __m512, z: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_fmadd_ps(x, y, z) }
-    }
-}
-
-/// 8 numbers.
-pub(super) struct F32x8;
-
-impl Floats for F32x8 {
-    const LANES: usize = 8;
-    type Vector = __m256;
-
-    #[inline(always)]
-    unsafe fn spread(x: f32) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_set1_ps(x) }
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_loadu_ps(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(x: __m256, to: *mut f32) {
-        // SAFETY: see above.
-        unsafe { _mm256_storeu_ps(to, x) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(x: __m256, y: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_add_ps(x, y) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply(x: __m256, y: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_mul_ps(x, y) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(x: __m256, y: __m256, z: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_fmadd_ps(x, y, z) }
-    }
-}
-
-/// f32, 16 a vector.
-pub(super) struct Avx512F32;
-
-impl Product for Avx512F32 {
-    type Floats = F32x16;
-    const BYTES: bool = false;
-    type Left = __m512;
-    type Right = __m512;
-    type Sum = __m512;
-
-    #[inline(always)]
-    unsafe fn zero() -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_setzero_ps() }
-    }
-
-    #[inline(always)]
-    unsafe fn spread(element: u32) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_set1_ps(f32::from_bits(element)) }
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const u32) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_loadu_ps(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(sum: __m512, left: __m512, right: __m512) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_fmadd_ps(left, right, sum) }
-    }
-
-    #[inline(always)]
-    unsafe fn floats(sum: __m512) -> __m512 {
-        sum
-    }
-}
-
-/// Pairs of bf16 (AVX-512 BF16).
-pub(super) struct Avx512Bf16;
-
-impl Product for Avx512Bf16 {
-    type Floats = F32x16;
-    const BYTES: bool = false;
-    type Left = __m512bh;
-    type Right = __m512bh;
-    type Sum = __m512;
-
-    #[inline(always)]
-    unsafe fn zero() -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_setzero_ps() }
-    }
-
-    #[inline(always)]
-    unsafe fn spread(element: u32) -> __m512bh {
-        // SAFETY: see above; both types are 512 bits without invalid values.
-        unsafe { transmute(_mm512_set1_epi32(element as i32)) }
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const u32) -> __m512bh {
-        // SAFETY: as above.
-        unsafe { transmute(_mm512_loadu_si512(from.cast())) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(sum: __m512, left: __m512bh, right: __m512bh) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_dpbf16_ps(sum, left, right) }
-    }
-
-    #[inline(always)]
-    unsafe fn floats(sum: __m512) -> __m512 {
-        sum
-    }
-}
-
-/// Fours of bytes (AVX-512 VNNI).
-pub(super) struct Avx512Vnni;
-
-impl Product for Avx512Vnni {
-    type Floats = F32x16;
-    const BYTES: bool = true;
-    type Left = __m512i;
-    type Right = __m512i;
-    type Sum = __m512i;
-
-    #[inline(always)]
-    unsafe fn zero() -> __m512i {
-        // SAFETY: see above.
-        unsafe { _mm512_setzero_si512() }
-    }
-
-    #[inline(always)]
-    unsafe fn spread(element: u32) -> __m512i {
-        // SAFETY: see above.
-        unsafe { _mm512_set1_epi32(element as i32) }
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const u32) -> __m512i {
-        // SAFETY: see above.
-        unsafe { _mm512_loadu_si512(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(sum: __m512i, left: __m512i, right: __m512i) -> __m512i {
-        // SAFETY: see above.
-        unsafe { _mm512_dpbusd_epi32(sum, left, right) }
-    }
-
-    #[inline(always)]
-    unsafe fn floats(sum: __m512i) -> __m512 {
-        // SAFETY: see above.
-        unsafe { _mm512_cvtepi32_ps(sum) }
-    }
-}
-
-/// f32, 8 a vector.
-pub(super) struct Avx2F32;
-
-impl Product for Avx2F32 {
-    type Floats = F32x8;
-    const BYTES: bool = false;
-    type Left = __m256;
-    type Right = __m256;
-    type Sum = __m256;
-
-    #[inline(always)]
-    unsafe fn zero() -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_setzero_ps() }
-    }
-
-    #[inline(always)]
-    unsafe fn spread(element: u32) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_set1_ps(f32::from_bits(element)) }
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const u32) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_loadu_ps(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(sum: __m256, left: __m256, right: __m256) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_fmadd_ps(left, right, sum) }
-    }
-
-    #[inline(always)]
-    unsafe fn floats(sum: __m256) -> __m256 {
-        sum
-    }
-}
-
-/// Fours of bytes; those of rows go up to 127 alone, as two products of them must fit 16 bits.
-pub(super) struct Avx2Int8;
-
-impl Product for Avx2Int8 {
-    type Floats = F32x8;
-    const BYTES: bool = true;
-    type Left = __m256i;
-    type Right = __m256i;
-    type Sum = __m256i;
-
-    #[inline(always)]
-    unsafe fn zero() -> __m256i {
-        // SAFETY: see above.
-        unsafe { _mm256_setzero_si256() }
-    }
-
-    #[inline(always)]
-    unsafe fn spread(element: u32) -> __m256i {
-        // SAFETY: see above.
-        unsafe { _mm256_set1_epi32(element as i32) }
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const u32) -> __m256i {
-        // SAFETY: see above.
-        unsafe { _mm256_loadu_si256(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(sum: __m256i, left: __m256i, right: __m256i) -> __m256i {
-        // SAFETY: see above.
-        unsafe {
-            let pairs = _mm256_maddubs_epi16(left, right);
-            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+            #[inline(always)]
+            unsafe fn multiply_add(x: $vector, y: $vector, z: $vector) -> $vector {
+                unsafe { $multiply_add(x, y, z) }
+            }
         }
-    }
-
-    #[inline(always)]
-    unsafe fn floats(sum: __m256i) -> __m256 {
-        // SAFETY: see above.
-        unsafe { _mm256_cvtepi32_ps(sum) }
-    }
+    };
 }
 
-/// Fours of bytes (AVX-VNNI).
-pub(super) struct AvxVnni;
+floats!(
+    F32x16,
+    16,
+    __m512,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_mul_ps,
+    _mm512_fmadd_ps
+);
+floats!(
+    F32x8,
+    8,
+    __m256,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_mul_ps,
+    _mm256_fmadd_ps
+);
 
-impl Product for AvxVnni {
-    type Floats = F32x8;
-    const BYTES: bool = true;
-    type Left = __m256i;
-    type Right = __m256i;
-    type Sum = __m256i;
+/// A product, by its instructions.
+macro_rules! product {
+    (
+        $(#[$meta:meta])*
+        $name:ident: $floats:ty, bytes: $bytes:literal, operands: $operand:ty, sums: $sum:ty,
+        zero: $zero:expr,
+        spread: |$element:ident| $spread:expr,
+        load: |$from:ident| $load:expr,
+        add: |$s:ident, $left:ident, $right:ident| $add:expr,
+        floats: |$x:ident| $converted:expr $(,)?
+    ) => {
+        $(#[$meta])*
+        pub(super) struct $name;
 
-    #[inline(always)]
-    unsafe fn zero() -> __m256i {
-        // SAFETY: see above.
-        unsafe { Avx2Int8::zero() }
-    }
+        impl Product for $name {
+            type Floats = $floats;
+            const BYTES: bool = $bytes;
+            type Left = $operand;
+            type Right = $operand;
+            type Sum = $sum;
 
-    #[inline(always)]
-    unsafe fn spread(element: u32) -> __m256i {
-        // SAFETY: see above.
-        unsafe { Avx2Int8::spread(element) }
-    }
+            #[inline(always)]
+            unsafe fn zero() -> $sum {
+                // SAFETY: as the module says, here and below; vectors of one size have no values that are invalid in another type.
+                unsafe { $zero }
+            }
 
-    #[inline(always)]
-    unsafe fn load(from: *const u32) -> __m256i {
-        // SAFETY: see above.
-        unsafe { Avx2Int8::load(from) }
-    }
+            #[inline(always)]
+            unsafe fn spread($element: u32) -> $operand {
+                unsafe { $spread }
+            }
 
-    #[inline(always)]
-    unsafe fn add(sum: __m256i, left: __m256i, right: __m256i) -> __m256i {
-        // SAFETY: see above.
-        unsafe { _mm256_dpbusd_avx_epi32(sum, left, right) }
-    }
+            #[inline(always)]
+            unsafe fn load($from: *const u32) -> $operand {
+                unsafe { $load }
+            }
 
-    #[inline(always)]
-    unsafe fn floats(sum: __m256i) -> __m256 {
-        // SAFETY: see above.
-        unsafe { Avx2Int8::floats(sum) }
-    }
+            #[inline(always)]
+            unsafe fn add($s: $sum, $left: $operand, $right: $operand) -> $sum {
+                unsafe { $add }
+            }
+
+            #[inline(always)]
+            #[allow(unused_unsafe)]
+            unsafe fn floats($x: $sum) -> <$floats as Floats>::Vector {
+                unsafe { $converted }
+            }
+        }
+    };
+}
+
+product! {
+    /// f32, 16 a vector.
+    Avx512F32: F32x16, bytes: false, operands: __m512, sums: __m512,
+    zero: _mm512_setzero_ps(),
+    spread: |element| _mm512_set1_ps(f32::from_bits(element)),
+    load: |from| _mm512_loadu_ps(from.cast()),
+    add: |sum, left, right| _mm512_fmadd_ps(left, right, sum),
+    floats: |sum| sum,
+}
+
+product! {
+    /// Pairs of bf16 (AVX-512 BF16).
+    Avx512Bf16: F32x16, bytes: false, operands: __m512bh, sums: __m512,
+    zero: _mm512_setzero_ps(),
+    spread: |element| transmute(_mm512_set1_epi32(element as i32)),
+    load: |from| transmute(_mm512_loadu_si512(from.cast())),
+    add: |sum, left, right| _mm512_dpbf16_ps(sum, left, right),
+    floats: |sum| sum,
+}
+
+product! {
+    /// Fours of bytes (AVX-512 VNNI).
+    Avx512Vnni: F32x16, bytes: true, operands: __m512i, sums: __m512i,
+    zero: _mm512_setzero_si512(),
+    spread: |element| _mm512_set1_epi32(element as i32),
+    load: |from| _mm512_loadu_si512(from.cast()),
+    add: |sum, left, right| _mm512_dpbusd_epi32(sum, left, right),
+    floats: |sum| _mm512_cvtepi32_ps(sum),
+}
+
+product! {
+    /// f32, 8 a vector.
+    Avx2F32: F32x8, bytes: false, operands: __m256, sums: __m256,
+    zero: _mm256_setzero_ps(),
+    spread: |element| _mm256_set1_ps(f32::from_bits(element)),
+    load: |from| _mm256_loadu_ps(from.cast()),
+    add: |sum, left, right| _mm256_fmadd_ps(left, right, sum),
+    floats: |sum| sum,
+}
+
+product! {
+    /// Fours of bytes; those of rows go up to 127 alone, as two products of them must fit 16 bits.
+    Avx2Int8: F32x8, bytes: true, operands: __m256i, sums: __m256i,
+    zero: _mm256_setzero_si256(),
+    spread: |element| _mm256_set1_epi32(element as i32),
+    load: |from| _mm256_loadu_si256(from.cast()),
+    add: |sum, left, right| {
+        let pairs = _mm256_maddubs_epi16(left, right);
+        _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+    },
+    floats: |sum| _mm256_cvtepi32_ps(sum),
+}
+
+product! {
+    /// Fours of bytes (AVX-VNNI).
+    AvxVnni: F32x8, bytes: true, operands: __m256i, sums: __m256i,
+    zero: _mm256_setzero_si256(),
+    spread: |element| _mm256_set1_epi32(element as i32),
+    load: |from| _mm256_loadu_si256(from.cast()),
+    add: |sum, left, right| _mm256_dpbusd_avx_epi32(sum, left, right),
+    floats: |sum| _mm256_cvtepi32_ps(sum),
 }
