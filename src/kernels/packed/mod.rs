@@ -124,19 +124,20 @@ impl Way {
                 unsafe { compiled(job, out) }
             }};
         }
-        // Rows and vectors of sums, and what meets in them, fill the registers: 32 of AVX-512 and NEON, 16 of the others.
-        const PLAIN: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
+        // Sums, what meets in them and what is on the way must fit the registers: 32 of AVX-512 and NEON, 16 of the others. A row
+        // more there, and compilers put sums into memory, which made AVX2 almost twice as slow.
+        const PLAIN: usize = if cfg!(target_arch = "aarch64") { 8 } else { 3 };
         match self {
             // SAFETY: these need no special instructions.
             Self::PlainF32 => unsafe { run::<plain::F32, PLAIN>(job, out) },
             // SAFETY: as above.
             Self::PlainInt8 => unsafe { run::<plain::Int8, PLAIN>(job, out) },
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2F32 => compiled!("avx2,fma", x86::Avx2F32, 4),
+            Self::Avx2F32 => compiled!("avx2,fma", x86::Avx2F32, 3),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2Int8 => compiled!("avx2,fma", x86::Avx2Int8, 4),
+            Self::Avx2Int8 => compiled!("avx2,fma", x86::Avx2Int8, 3),
             #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni => compiled!("avx2,fma,avxvnni", x86::AvxVnni, 4),
+            Self::AvxVnni => compiled!("avx2,fma,avxvnni", x86::AvxVnni, 3),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512F32 => compiled!("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma", x86::Avx512F32, 8),
             #[cfg(target_arch = "x86_64")]
