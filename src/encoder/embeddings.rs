@@ -36,14 +36,9 @@ impl Embeddings {
         config: &EncoderConfig,
         casing_classes: usize,
     ) -> Result<Self> {
-        let shape = [config.vocab_size, config.embedding_size];
-        let name = format!("{}.weight", vb.pp("embeddings").pp(WORDS).prefix());
-        let words = match stored.get(&name) {
-            Some(weight @ Stored::Int8(_)) if weight.dims() == shape => {
-                Table { name, weight: weight.clone() }
-            }
-            _ => Table::load(vb, WORDS, shape[0], shape[1])?,
-        };
+        let below = vb.pp("embeddings").pp(WORDS);
+        let weight = Stored::weight(&below, stored, [config.vocab_size, config.embedding_size])?;
+        let words = Table { name: format!("{}.weight", below.prefix()), weight };
         Self::with_words(words, vb, config, casing_classes)
     }
 

@@ -4,6 +4,7 @@ use super::config::{HiddenAct, RelativeAttention};
 use super::embeddings::Embeddings;
 use super::layers::{Precision, with_all_slices};
 use super::modules::Norm;
+use super::relative::Relative;
 use super::{EncoderConfig, Sequences, Stored};
 use crate::kernels::packed::{Finish, Kind, Operand, Rows, Weights};
 use crate::kernels::{attention, norm};
@@ -20,6 +21,7 @@ pub(super) struct PackedLayers {
     layers: Vec<PackedLayer>,
     repeats: usize,
     heads: usize,
+    biases: Option<attention::Biases>,
     eps: f32,
     act: HiddenAct,
 }
@@ -64,7 +66,7 @@ impl PackedLayers {
     /// True if the kernels compute such layers in this precision.
     pub(super) fn can(config: &EncoderConfig, precision: Precision) -> bool {
         config.modern.is_none()
-            && config.relative == RelativeAttention::None
+            && !matches!(config.relative, RelativeAttention::Disentangled(_))
             && config.intermediate_size.max(config.hidden_size) <= kind(precision).most_inputs()
     }
 
@@ -95,6 +97,7 @@ impl PackedLayers {
             layers: (0..config.distinct_layers).map(layer).collect::<Result<_>>()?,
             repeats: config.repeats,
             heads: config.num_attention_heads,
+            biases: Relative::load(vb, config)?.biases(config)?,
             eps: config.layer_norm_eps as f32,
             act: config.hidden_act,
         })
@@ -146,6 +149,7 @@ impl PackedLayers {
                 self.heads,
                 length,
                 &qkv[first * 3 * width..],
+                self.biases.as_ref(),
                 attention,
                 &mut mixed[first * width..][..length * width],
             );
@@ -202,10 +206,7 @@ impl Source<'_> {
         let mut matrices = Vec::new();
         for vb in places {
             bias.extend(vb.get(outputs, "bias")?.to_vec1::<f32>()?);
-            matrices.push(match self.stored.get(&format!("{}.weight", vb.prefix())) {
-                Some(stored @ Stored::Int8(_)) if stored.dims() == [outputs, inputs] => stored.clone(),
-                _ => Stored::Tensor(vb.get((outputs, inputs), "weight")?.contiguous()?),
-            });
+            matrices.push(Stored::weight(vb, self.stored, [outputs, inputs])?);
         }
         let tensors: Vec<&Tensor> = matrices
             .iter()

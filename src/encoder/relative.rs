@@ -4,6 +4,7 @@ use super::config::{Disentangled, RelativeAttention};
 use super::layers::{Precision, dropout};
 use super::modules::{Linear, Norm};
 use super::{EncoderConfig, Pass};
+use crate::kernels::attention::Biases;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -59,6 +60,15 @@ impl Relative {
                 },
             },
         })
+    }
+
+    /// Those of [`Relative::Bias`] for sequences of any length.
+    pub(super) fn biases(&self, config: &EncoderConfig) -> Result<Option<Biases>> {
+        let Self::Bias(table) = self else { return Ok(None) };
+        let table = table.to_vec2::<f32>()?;
+        let heads = config.num_attention_heads;
+        let bias = |head: usize, query, key| table[mpnet_bucket(query, key, table.len()) as usize][head];
+        Ok(Some(Biases::new(heads, config.max_position_embeddings, config.hidden_size / heads, bias)))
     }
 
     pub(super) fn prepare(&self, tokens: usize, config: &EncoderConfig) -> Result<Prepared> {

@@ -1,5 +1,7 @@
 use bytes::Bytes;
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Result, Tensor};
+use candle_nn::VarBuilder;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A tensor as a checkpoint keeps it, so that what is not computed with is never unpacked.
@@ -25,6 +27,23 @@ impl Stored {
         match self {
             Self::Tensor(tensor) => tensor.dims().to_vec(),
             Self::Int8(matrix) => vec![matrix.rows(), matrix.columns],
+        }
+    }
+
+    /// The matrix `weight` below `vb` as it is kept in bytes, else as a tensor.
+    ///
+    /// * `stored`: the tensors behind `vb`, by their whole names
+    ///
+    /// # Errors
+    /// If it is missing or has another shape.
+    pub(super) fn weight(
+        vb: &VarBuilder,
+        stored: &BTreeMap<String, Self>,
+        shape: [usize; 2],
+    ) -> Result<Self> {
+        match stored.get(&format!("{}.weight", vb.prefix())) {
+            Some(kept @ Self::Int8(_)) if kept.dims() == shape => Ok(kept.clone()),
+            _ => Ok(Self::Tensor(vb.get((shape[0], shape[1]), "weight")?.contiguous()?)),
         }
     }
 

@@ -80,23 +80,71 @@ pub(crate) struct Inference {
     scores: Vec<f32>,
 }
 
+/// What is added to the scores of every head by how far the key is from the query.
+#[derive(Debug, Clone)]
+pub(crate) struct Biases {
+    /// Most tokens of a sequence.
+    longest: usize,
+    /// `[heads, 2 * longest - 1]`, from the farthest key before the query to the farthest behind it, before scores are divided by the
+    /// root of a head's width.
+    table: Vec<f32>,
+}
+
+impl Biases {
+    /// * `longest`: most tokens of a sequence, at least 1
+    /// * `width`: of a head
+    /// * `bias`: of a head, a query and a key, of which their distance alone may count
+    pub(crate) fn new(
+        heads: usize,
+        longest: usize,
+        width: usize,
+        bias: impl Fn(usize, usize, usize) -> f32,
+    ) -> Self {
+        let unscaled = |head, query, key| bias(head, query, key) * (width as f32).sqrt();
+        let table = (0..heads).flat_map(|head| {
+            let before = (1..longest).rev().map(move |query| (query, 0));
+            before.chain((0..longest).map(|key| (0, key))).map(move |(query, key)| unscaled(head, query, key))
+        });
+        Self { longest, table: table.collect() }
+    }
+
+    /// Adds to the scores of one head, rows of `stride`, the first of which is that of the query `first`.
+    fn add(&self, head: usize, first: usize, tokens: usize, stride: usize, scores: &mut [f32]) {
+        let table = &self.table[head * (2 * self.longest - 1)..];
+        for (query, row) in (first..).zip(scores.chunks_exact_mut(stride)) {
+            let biases = &table[self.longest - 1 - query..][..tokens];
+            row[..tokens].iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
+        }
+    }
+}
+
 /// Attention of all `heads` of one sequence of `tokens` tokens, in inference.
 ///
 /// * `qkv`: `[tokens, 3 * width]`, queries, keys and values of a token side by side
 /// * `out`: `[tokens, width]`
-pub(crate) fn infer(heads: usize, tokens: usize, qkv: &[f32], buffers: &mut Inference, out: &mut [f32]) {
+pub(crate) fn infer(
+    heads: usize,
+    tokens: usize,
+    qkv: &[f32],
+    biases: Option<&Biases>,
+    buffers: &mut Inference,
+    out: &mut [f32],
+) {
     let Inference { keys, values, scores } = buffers;
     let width = out.len() / tokens;
     let (stride, head) = (3 * width, width / heads);
     let scale = 1.0 / (head as f32).sqrt();
     let padded = tokens.next_multiple_of(SOFTMAX_LANES);
     scores.resize(QUERIES.min(tokens) * padded, 0.0);
-    for first in (0..width).step_by(head) {
+    for (number, first) in (0..width).step_by(head).enumerate() {
         keys.rows(&qkv[width + first..], stride, tokens, padded, head);
         values.columns(&qkv[2 * width + first..], stride, head, tokens);
         for query in (0..tokens).step_by(QUERIES) {
             let rows = QUERIES.min(tokens - query);
             keys.product(&qkv[query * stride + first..], stride, rows, scores, padded);
+            if let Some(biases) = biases {
+                biases.add(number, query, tokens, padded, &mut scores[..rows * padded]);
+            }
             scaled_softmax_rows(&mut scores[..rows * padded], tokens, padded, scale);
             values.product(scores, padded, rows, &mut out[query * width + first..], width);
         }
@@ -209,9 +257,13 @@ mod tests {
     use crate::kernels::dropout::mix64;
 
     #[test]
-    fn inference_is_attention_at_every_length() {
+    fn inference_is_attention_at_every_length_with_biases_and_without() {
         for tokens in [1, 2, 7, 16, 17, 31, 33, 64, 65, 130] {
-            for (heads, head) in [(1, 5), (2, 16), (3, 32)] {
+            for (heads, head, biased) in [(1, 5, true), (2, 16, false), (3, 32, true)] {
+                let bias = |head: usize, query: usize, key: usize| match biased {
+                    true => (head as f32 + 1.0) * ((key as f32 - query as f32) * 0.1).sin(),
+                    false => 0.0,
+                };
                 let width = heads * head;
                 let qkv: Vec<f32> = (0..tokens * 3 * width)
                     .map(|i| (mix64(i as u64) >> 40) as f32 / (1u64 << 22) as f32 - 2.0)
@@ -224,7 +276,7 @@ mod tests {
                             .map(|key| {
                                 let dot: f64 =
                                     (first..first + head).map(|i| at(query, 0, i) * at(key, 1, i)).sum();
-                                (dot / (head as f64).sqrt()).exp()
+                                (dot / (head as f64).sqrt() + f64::from(bias(first / head, query, key))).exp()
                             })
                             .collect();
                         let total: f64 = scores.iter().sum();
@@ -235,9 +287,10 @@ mod tests {
                         }
                     }
                 }
+                let biases = biased.then(|| Biases::new(heads, 130, head, bias));
                 at_every_level(|level| {
                     let mut out = vec![f32::NAN; tokens * width];
-                    infer(heads, tokens, &qkv, &mut Inference::default(), &mut out);
+                    infer(heads, tokens, &qkv, biases.as_ref(), &mut Inference::default(), &mut out);
                     for (ours, expected) in out.iter().zip(&expected) {
                         let off = (f64::from(*ours) - expected).abs();
                         assert!(off < 1e-5, "{level:?}, {tokens} tokens, {heads} of {head}: off by {off}");

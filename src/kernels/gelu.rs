@@ -3,26 +3,8 @@
 use super::cpu::for_every_level;
 use super::math::exp;
 
-/// `(Phi(x), phi(x))`: the normal distribution function and density.
-///
-/// erf by Abramowitz & Stegun 7.1.26 (absolute error below 1.5e-7), whose exponential is the density's own.
-#[inline(always)]
-fn normal(x: f32) -> (f32, f32) {
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let e = exp(-z * z);
-    let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let p = 1.061_405_4;
-    let p = p * t - 1.453_152;
-    let p = p * t + 1.421_413_8;
-    let p = p * t - 0.284_496_74;
-    let p = p * t + 0.254_829_6;
-    let tail = 0.5 * p * t * e; // 1 - Phi(|x|)
-    let cdf = if x >= 0.0 { 1.0 - tail } else { tail };
-    (cdf, e * 0.398_942_3)
-}
-
 /// The error function to 4e-7: the quotient of an odd and an even polynomial, beyond 4 that at 4, as in XLA's `ErfImpl32`. It has no
-/// exponential, which makes [`erf_form`] the quicker.
+/// exponential.
 #[inline(always)]
 fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
@@ -42,10 +24,16 @@ fn erf(x: f32) -> f32 {
     x * odd / even
 }
 
-/// `x * Phi(x)`, where `Phi(x) = (1 + erf(x / sqrt(2))) / 2`.
+/// The normal distribution function, `Phi(x) = (1 + erf(x / sqrt(2))) / 2`.
+#[inline(always)]
+fn phi(x: f32) -> f32 {
+    0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// `x * Phi(x)`.
 #[inline(always)]
 pub(crate) fn erf_form(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+    x * phi(x)
 }
 
 /// `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2`, which is near [`erf_form`] and another function.
@@ -66,11 +54,11 @@ for_every_level! {
 }
 
 for_every_level! {
-    /// `out = grad * (Phi(x) + x phi(x))`.
+    /// `out = grad * (Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi))`.
     pub(crate) fn backward(x: &[f32], grad: &[f32], out: &mut [f32]) {
         for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
-            let (cdf, density) = normal(x);
-            *out = grad * (cdf + x * density);
+            let density = 0.398_942_3 * exp(-0.5 * x * x);
+            *out = grad * (phi(x) + x * density);
         }
     }
 }
