@@ -7,6 +7,7 @@ mod checkpoint;
 mod default;
 mod description;
 mod export;
+mod mean;
 mod names;
 mod network;
 mod pickle;
@@ -15,6 +16,7 @@ mod torch;
 mod weights;
 
 pub use description::{Description, Head, SentenceTask, TokenTask};
+pub use mean::MeanError;
 pub use network::{Logits, Network};
 pub use save::Storage;
 pub use weights::Weights;

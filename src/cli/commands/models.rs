@@ -13,7 +13,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
-use undertone::bundle::{Bundle, Head, SentenceTask, Storage};
+use undertone::bundle::{Bundle, Head, MeanError, SentenceTask, Storage};
 use undertone::head::Activation;
 use undertone::hub::{CachedModel, CachedRevision, HubError};
 
@@ -109,6 +109,19 @@ enum ModelsCommand {
         #[arg(value_name = "OUTPUT")]
         output: PathBuf,
     },
+    /// Write the mean of models that were trained from one checkpoint, say with several seeds: as a rule it is steadier than any of
+    /// them, and as fast as one
+    ///
+    /// The thresholds are those of the first: fit them to the mean with `undertone calibrate`.
+    #[command(after_help = "Example:  undertone models average runs/seed-1 runs/seed-2 --output runs/mean")]
+    Average {
+        /// Models: folders, ids of the hub, or `default`
+        #[arg(value_name = "MODEL", required = true, num_args = 2..)]
+        models: Vec<PathBuf>,
+        /// Folder for the result; must be new or empty
+        #[arg(short, long, value_name = "FOLDER")]
+        output: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -155,6 +168,7 @@ pub(crate) fn run(args: ModelsArgs) -> anyhow::Result<ExitCode> {
         ModelsCommand::Remove { id, dry_run } => remove(&id, dry_run),
         ModelsCommand::Export { model, output, task, dtype } => export(&model, &output, task, dtype),
         ModelsCommand::Quantize { model, output } => quantize(&model, &output),
+        ModelsCommand::Average { models, output } => average(&models, &output),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
@@ -457,6 +471,18 @@ fn quantize(model: &Path, output: &Path) -> anyhow::Result<()> {
     let (bundle, folder) = opened(model, folder)?;
     bundle.save(output, Storage::Int8)?;
     written(output, folder.as_deref())
+}
+
+fn average(models: &[PathBuf], output: &Path) -> anyhow::Result<()> {
+    refuse_full(output)?;
+    let bundles =
+        models.iter().map(|model| Ok(opened(model, folder)?.0)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mean = Bundle::mean(&bundles).map_err(|error| match error {
+        MeanError::Unlike { model, .. } => misuse(format!("{}: {error}", models[model - 1].display())),
+        error => error.into(),
+    })?;
+    mean.save(output, Storage::F32)?;
+    written(output, None)
 }
 
 /// Puts the card of the model in `folder`, with the licence, beside weights made of it, and tells where those are.

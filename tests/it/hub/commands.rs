@@ -214,6 +214,24 @@ fn a_quantised_model_is_small_and_answers() {
 }
 
 #[test]
+fn the_mean_of_a_model_with_itself_is_that_model_and_unlike_models_have_none() {
+    let (server, home) = ready();
+    let (mean, own) = (home.path().join("mean"), token_model());
+    let (mean, own) = (mean.to_str().unwrap(), own.to_str().unwrap());
+    let average = |other: &str, to: &str| {
+        run(home.path(), &server.endpoint, &["models", "average", "ana/names", other, "--output", to])
+    };
+    average(own, mean).assert().success();
+    let answers = |model: &str| succeeds(undertone().args(["ner", "-m", model]).write_stdin(TEXT));
+    assert_eq!(answers(mean), answers(own));
+    average(own, mean).assert().code(2).stderr(contains("is not empty"));
+    let other = home.path().join("other");
+    let unlike = average("default", other.to_str().unwrap()).assert().code(2);
+    unlike.stderr(contains("default: model 2 has another config.json than the first"));
+    assert!(!other.exists());
+}
+
+#[test]
 fn a_proxy_is_used_except_for_hosts_that_need_none() {
     let (server, home) = ready();
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
