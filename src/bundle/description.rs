@@ -139,6 +139,12 @@ impl Description {
     /// The version this crate writes and reads.
     pub const FORMAT: u32 = 1;
 
+    /// What a CPU computes in where nothing else is asked for: [`Description::precision`] if this one has instructions for it, else
+    /// f32.
+    pub fn usual_precision(&self) -> Precision {
+        self.precision.filter(|precision| precision.is_fast()).unwrap_or_default()
+    }
+
     /// Reads `undertone.json`.
     ///
     /// # Errors

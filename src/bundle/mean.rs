@@ -24,8 +24,9 @@ pub enum MeanError {
 }
 
 impl Bundle {
-    /// The mean of the weights of models that were trained from one checkpoint, in f32 (a "soup": Wortsman et al. 2022, arXiv
-    /// 2203.05482): as a rule steadier than any of them, and as fast as one.
+    /// The mean of the weights of models that were trained from one beginning, in f32 (a "soup": Wortsman et al. 2022, arXiv
+    /// 2203.05482): often steadier than any of them, and as fast as one. Models whose new heads began differently (with another seed)
+    /// lie too far apart.
     ///
     /// Thresholds and temperature are those of the first model, which suit the mean only by chance: fit them anew.
     ///

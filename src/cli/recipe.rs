@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 use undertone::bundle::{Description, Head, SentenceTask, Storage, TokenTask};
+use undertone::encoder::layers::Precision;
 use undertone::head::{Activation, Pooling};
 use undertone::tokens::CASING_CLASSES;
 use undertone::training::TrainingConfig;
@@ -22,6 +23,9 @@ pub(crate) struct Recipe {
     /// `int8` (compact) or `f32`.
     #[serde(default = "f32_storage")]
     pub(crate) storage: String,
+    /// Arithmetic that the finished model is read in where nothing else is asked for: `f32`, `bf16` or `int8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) precision: Option<Precision>,
     /// Whether the encoder gets a casing embedding.
     #[serde(default)]
     pub(crate) casing: bool,
@@ -80,9 +84,9 @@ pub(crate) struct Fold {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Distillation {
-    /// Folders of models with the sentence head that is to be learnt. A teacher that left out a part of its articles
-    /// (`leave_out`) is asked about that part; one that left out none, about sentences without gold labels. The mean of
-    /// their probabilities is learnt.
+    /// Folders of models with the sentence head that is to be learnt. Every one is asked about sentences without gold labels, and
+    /// one that left out a part of its articles (`leave_out`) also about those of that part. The mean of their probabilities is
+    /// learnt.
     pub(crate) teachers: Vec<PathBuf>,
     /// Share of the teachers in the target of a sentence with gold labels, from 0 to 1.
     pub(crate) share: f32,
@@ -236,7 +240,7 @@ impl Recipe {
             casing_classes,
             max_tokens: self.window,
             heads,
-            precision: None,
+            precision: self.precision,
             training: None,
         })
     }

@@ -71,9 +71,8 @@ fn ask(distill: &Distillation, recipe: &Recipe, train: &[Dataset]) -> anyhow::Re
             .and_then(|training| serde_json::from_value(training["recipe"]["leave_out"].clone()).ok());
         say!("asking teacher {}", folder.display());
         for ((source, dataset), means) in recipe.train.iter().zip(train).zip(&mut means) {
-            let unseen = |s: &GoldSentence| match left {
-                Some(part) => fold(s, part.of) == part.fold,
-                None => s.labels.is_none() || !source.labels,
+            let unseen = |s: &GoldSentence| {
+                s.labels.is_none() || !source.labels || left.is_some_and(|part| fold(s, part.of) == part.fold)
             };
             let asked: Vec<usize> =
                 (0..dataset.sentences.len()).filter(|&i| unseen(&dataset.sentences[i])).collect();

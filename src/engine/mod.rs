@@ -145,12 +145,14 @@ impl Engine {
         })
     }
 
-    /// Makes a bundle ready, on the CPU with a thread per core.
+    /// Makes a bundle ready, on the CPU with a thread per core, in the [usual precision](crate::bundle::Description::usual_precision) of
+    /// its description.
     ///
     /// # Errors
-    /// If the bundle's parts do not fit each other.
+    /// As of [`Engine::on`].
     pub fn new(bundle: Bundle) -> Result<Self, EngineError> {
-        Self::on(bundle, Device::Cpu, Precision::F32)
+        let precision = bundle.description.usual_precision();
+        Self::on(bundle, Device::Cpu, precision)
     }
 
     /// Makes a bundle ready, on a device with a thread per core; a GPU is given one batch after the other.

@@ -1,6 +1,6 @@
 //! Repacked weights: the same answers, whatever the precision, and the same bits in any company.
 
-use crate::cli::{records, root, undertone};
+use crate::cli::{records, root, succeeds, undertone};
 use candle_core::{Device, Tensor};
 use undertone::bundle::Bundle;
 use undertone::encoder::layers::Precision;
@@ -136,6 +136,20 @@ fn every_level_of_instructions_gives_the_same_answers() {
         }
     }
     assert!(levels >= 3, "plain loops run everywhere");
+}
+
+#[test]
+fn the_default_model_is_read_in_bytes_where_the_cpu_multiplies_them_and_else_in_f32() {
+    let answers = |level: &str, options: &[&str]| {
+        let mut command = undertone();
+        command.env("UNDERTONE_CPU", level).args(["classify", "--format", "jsonl"]).args(options);
+        succeeds(command.write_stdin(article()))
+    };
+    let own = if Precision::Int8.is_fast() { "int8" } else { "f32" };
+    for (level, usual) in [("", own), ("plain", "f32")] {
+        assert_eq!(answers(level, &[]), answers(level, &["--precision", usual]));
+    }
+    assert_ne!(answers("", &["--precision", "int8"]), answers("", &["--precision", "f32"]));
 }
 
 #[test]

@@ -50,9 +50,11 @@ fn assert_run(name: &str, folder: &Path, command: &mut Command) {
     settings.bind(|| insta::assert_snapshot!(name, written_down(command)));
 }
 
+/// In f32, which every processor has.
 fn article(form: &str) -> Command {
     let mut command = undertone();
-    command.current_dir(root()).args(["analyze", "datasets/examples/summit.txt", "--format", form]);
+    command.current_dir(root()).args(["analyze", "datasets/examples/summit.txt", "--precision", "f32"]);
+    command.args(["--format", form]);
     command
 }
 

@@ -104,11 +104,12 @@ pub(crate) enum SpecialTokens {
     Token,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Arithmetic {
-    /// The fastest that was measured to answer as well as f32 does: what the model's `undertone.json` says under `precision`, else bf16
-    /// where the CPU has instructions for it, else f32
+    /// What the model's `undertone.json` says under `precision`, which is what was measured to answer as well as f32, if the CPU has
+    /// instructions for it; else f32
+    #[default]
     Auto,
     /// As exact as numbers are kept
     F32,
@@ -126,10 +127,7 @@ impl Arithmetic {
             Self::Bf16 => Precision::Bf16,
             Self::Int8 => Precision::Int8,
             Self::Auto if !on_cpu => Precision::F32,
-            Self::Auto => description.precision.unwrap_or(match Precision::Bf16.is_fast() {
-                true => Precision::Bf16,
-                false => Precision::F32,
-            }),
+            Self::Auto => description.usual_precision(),
         }
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn run(args: CalibrateArgs) -> anyhow::Result<ExitCode> {
             ));
         }
     };
-    let engine = engine(folder.as_deref(), device, Arithmetic::F32)?;
+    let engine = engine(folder.as_deref(), device, Arithmetic::Auto)?;
     let before = engine
         .bundle()
         .description

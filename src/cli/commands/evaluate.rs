@@ -64,7 +64,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Arithmetic of the encoder's matrix products on the CPU, of the model and of that of `--compare`
-    #[arg(long, value_enum, value_name = "PRECISION", default_value_t = Arithmetic::F32)]
+    #[arg(long, value_enum, value_name = "PRECISION", default_value_t)]
     precision: Arithmetic,
     /// DATA are what `--json` wrote of parts of a corpus: put them together; counts are added, intervals and average precisions left
     /// out

@@ -109,11 +109,12 @@ enum ModelsCommand {
         #[arg(value_name = "OUTPUT")]
         output: PathBuf,
     },
-    /// Write the mean of models that were trained from one checkpoint, say with several seeds: as a rule it is steadier than any of
-    /// them, and as fast as one
+    /// Write the mean of models that were trained from one beginning, say on other data or at other rates: often it is steadier than
+    /// any of them, and it is as fast as one
     ///
-    /// The thresholds are those of the first: fit them to the mean with `undertone calibrate`.
-    #[command(after_help = "Example:  undertone models average runs/seed-1 runs/seed-2 --output runs/mean")]
+    /// Where heads were new, only models that began with one seed have a mean that is of use. The thresholds are those of the first
+    /// model: fit them to the mean with `undertone calibrate`, which also tells whether it is better.
+    #[command(after_help = "Example:  undertone models average runs/slow runs/fast --output runs/mean")]
     Average {
         /// Models: folders, ids of the hub, or `default`
         #[arg(value_name = "MODEL", required = true, num_args = 2..)]

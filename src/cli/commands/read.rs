@@ -43,7 +43,7 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Arithmetic of the encoder's matrix products on the CPU: less exact ones are faster
-    #[arg(long, value_enum, value_name = "PRECISION", default_value_t = Arithmetic::F32)]
+    #[arg(long, value_enum, value_name = "PRECISION", default_value_t)]
     precision: Arithmetic,
     /// Threads that work at the same time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]

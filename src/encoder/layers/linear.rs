@@ -1,6 +1,6 @@
 use super::{fused, slice, with_slices};
 use crate::kernels::gemm::{self, Matrix, Output, Sizes};
-use crate::kernels::{bf16, rows};
+use crate::kernels::{bf16, packed, rows};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,9 @@ pub enum Precision {
     /// To bf16, which is faster where the CPU has instructions for it ([`Precision::is_fast`]). Elsewhere inference rounds and
     /// multiplies in f32, and training does not round.
     Bf16,
-    /// To bytes, in inference alone: weights with a scale an output, states with a scale and a zero point a token. Training stays
-    /// in f32.
+    /// To bytes, in inference alone: weights with a scale an output, states with a scale and a zero point a token. On CPUs without
+    /// instructions for it ([`Precision::is_fast`]) states are rounded more coarsely (AVX2), or it is slower than f32. Training stays in
+    /// f32.
     Int8,
 }
 
@@ -23,8 +24,9 @@ impl Precision {
     /// True if this CPU has instructions for it.
     pub fn is_fast(self) -> bool {
         match self {
-            Self::F32 | Self::Int8 => true,
+            Self::F32 => true,
             Self::Bf16 => bf16::is_available(),
+            Self::Int8 => packed::multiplies_bytes(),
         }
     }
 

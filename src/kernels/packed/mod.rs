@@ -61,6 +61,15 @@ enum Way {
     Avx512Vnni,
 }
 
+/// True if this CPU has instructions for products of bytes with all 255 steps of a state: elsewhere they are less exact, or slower
+/// than f32.
+pub(crate) fn multiplies_bytes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return matches!(Way::of(Kind::Int8, level()), Way::AvxVnni | Way::Avx512Vnni);
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 impl Way {
     /// The best of `level`. Where it has no products of bf16, numbers are rounded to bf16 and multiplied as f32.
     #[cfg(target_arch = "x86_64")]
@@ -535,14 +544,18 @@ for_every_level! {
         let scale = if high > low { (high - low) / most } else { 1.0 };
         let unit = 1.0 / scale;
         let zero = (-low * unit).round_ties_even();
-        let byte = |x: f32| (((x * unit + zero).clamp(0.0, most) + ROUND).to_bits()) & 0xff;
-        let (fours, rest) = x.as_chunks::<4>();
-        for (out, &[a, b, c, d]) in out.iter_mut().zip(fours) {
-            *out = byte(a) | byte(b) << 8 | byte(c) << 16 | byte(d) << 24;
-        }
-        if let (Some(out), false) = (out.last_mut(), rest.is_empty()) {
-            // What is missing meets weights of zero.
-            *out = rest.iter().enumerate().fold(0, |all, (i, &x)| all | byte(x) << (8 * i));
+        // What is missing at the end meets weights of zero.
+        let mut bytes = [0u8; 64];
+        for (out, x) in out.chunks_mut(16).zip(x.chunks(64)) {
+            if x.len() < bytes.len() {
+                bytes = [0; 64];
+            }
+            for (byte, &x) in bytes.iter_mut().zip(x) {
+                *byte = ((x * unit + zero).clamp(0.0, most) + ROUND).to_bits() as u8;
+            }
+            for (out, &four) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                *out = u32::from_le_bytes(four);
+            }
         }
         // Zero, unless something was infinite or no number.
         (scale + broken, zero)
