@@ -598,6 +598,32 @@ fn training_without_development_gold_keeps_the_last_epoch_and_makes_up_no_score(
 }
 
 #[test]
+fn teachers_are_asked_about_what_they_have_not_seen_and_what_has_no_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let [teacher, student, bare] = ["teacher", "student", "bare.jsonl"].map(|name| folder.path().join(name));
+    train_into(&settings, &teacher).args(["--leave-out", "0/2"]).assert().success();
+    let bare_line = |i| format!("{{\"text\":\"they condemn pact {i}\",\"stance\":null}}\n");
+    fs::write(&bare, (0..20).map(bare_line).collect::<String>()).unwrap();
+    change(&settings, "storage = \"f32\"", "storage = \"f32\"\nprecision = \"int8\"");
+    let text = fs::read_to_string(&settings).unwrap();
+    let more = format!("[[train]]\npath = {bare:?}\n[distill]\nteachers = [{teacher:?}]\nshare = 0.5\n");
+    fs::write(&settings, text + &more).unwrap();
+    train_into(&settings, &student).assert().success().stderr(contains("80 training sentences"));
+
+    let json = |name: &str| -> Value {
+        serde_json::from_str(&fs::read_to_string(student.join(name)).unwrap()).unwrap()
+    };
+    let answered = |file: usize| {
+        let answers = json("teachers.json")["answers"][file].as_array().unwrap().clone();
+        answers.iter().filter(|answer| !answer.is_null()).count()
+    };
+    assert!((1..60).contains(&answered(0)), "{} of 60", answered(0));
+    assert_eq!(answered(1), 20);
+    assert_eq!(json("undertone.json")["precision"], "int8");
+}
+
+#[test]
 fn a_run_goes_on_only_under_the_recipe_it_was_begun_with() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
