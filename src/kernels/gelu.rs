@@ -26,14 +26,14 @@ fn erf(x: f32) -> f32 {
 
 /// The normal distribution function, `Phi(x) = (1 + erf(x / sqrt(2))) / 2`.
 #[inline(always)]
-fn phi(x: f32) -> f32 {
+fn normal_cdf(x: f32) -> f32 {
     0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
 /// `x * Phi(x)`.
 #[inline(always)]
 pub(crate) fn erf_form(x: f32) -> f32 {
-    x * phi(x)
+    x * normal_cdf(x)
 }
 
 /// `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2`, which is near [`erf_form`] and another function.
@@ -58,7 +58,7 @@ for_every_level! {
     pub(crate) fn backward(x: &[f32], grad: &[f32], out: &mut [f32]) {
         for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
             let density = 0.398_942_3 * exp(-0.5 * x * x);
-            *out = grad * (phi(x) + x * density);
+            *out = grad * (normal_cdf(x) + x * density);
         }
     }
 }

@@ -491,13 +491,16 @@ impl Rows<'_> {
     }
 }
 
+/// The elements as bytes in the order of memory, four each: `count`, and zeros behind them, which add nothing to a product.
+fn bytes_of(elements: &mut [u32], count: usize) -> &mut [u8] {
+    let (bytes, rest) = bytemuck::cast_slice_mut(elements).split_at_mut(count);
+    rest.fill(0);
+    bytes
+}
+
 /// Puts bytes together, four an element; returns their sum.
 fn pack_bytes(row: &[i8], out: &mut [u32]) -> f32 {
-    for (out, bytes) in out.iter_mut().zip(row.chunks(4)) {
-        let mut four = [0u8; 4];
-        four.iter_mut().zip(bytes).for_each(|(byte, x)| *byte = x.cast_unsigned());
-        *out = u32::from_le_bytes(four);
-    }
+    bytes_of(out, row.len()).copy_from_slice(bytemuck::cast_slice(row));
     row.iter().map(|&x| i32::from(x)).sum::<i32>() as f32
 }
 
@@ -544,18 +547,8 @@ for_every_level! {
         let scale = if high > low { (high - low) / most } else { 1.0 };
         let unit = 1.0 / scale;
         let zero = (-low * unit).round_ties_even();
-        // What is missing at the end meets weights of zero.
-        let mut bytes = [0u8; 64];
-        for (out, x) in out.chunks_mut(16).zip(x.chunks(64)) {
-            if x.len() < bytes.len() {
-                bytes = [0; 64];
-            }
-            for (byte, &x) in bytes.iter_mut().zip(x) {
-                *byte = ((x * unit + zero).clamp(0.0, most) + ROUND).to_bits() as u8;
-            }
-            for (out, &four) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *out = u32::from_le_bytes(four);
-            }
+        for (byte, &x) in bytes_of(out, x.len()).iter_mut().zip(x) {
+            *byte = ((x * unit + zero).clamp(0.0, most) + ROUND).to_bits() as u8;
         }
         // Zero, unless something was infinite or no number.
         (scale + broken, zero)

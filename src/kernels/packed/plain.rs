@@ -104,13 +104,13 @@ impl Product for Int8 {
 
     #[inline(always)]
     unsafe fn spread(element: u32) -> [i32; 4] {
-        element.to_le_bytes().map(i32::from)
+        element.to_ne_bytes().map(i32::from)
     }
 
     #[inline(always)]
     unsafe fn load(from: *const u32) -> Self::Right {
         // SAFETY: the caller points to four elements of four bytes.
-        unsafe { from.cast::<[u32; LANES]>().read() }.map(|element| element.to_le_bytes().map(|x| x as i8))
+        unsafe { from.cast::<[u32; LANES]>().read() }.map(|element| element.to_ne_bytes().map(|x| x as i8))
     }
 
     #[inline(always)]
