@@ -128,7 +128,10 @@ fn signal(child: &Child, name: &str) {
         "INT" => 0b10,
         _ => 0,
     };
-    let name = if ignored.is_some_and(|signals| signals & bit != 0) { "TERM" } else { name };
+    send(child, if ignored.is_some_and(|signals| signals & bit != 0) { "TERM" } else { name });
+}
+
+fn send(child: &Child, name: &str) {
     let status = std::process::Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
     assert!(status.unwrap().success());
 }
@@ -289,7 +292,7 @@ fn a_signal_that_the_caller_ignores_stays_ignored() {
     command.arg(built.get_program()).args(built.get_args()).current_dir(place.folder.path());
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for_parts(&place, "out", 1);
-    signal(&child, "HUP");
+    send(&child, "HUP");
     assert_eq!(child.wait().unwrap().code(), Some(1), "it goes on to its end");
     assert_eq!(place.manifest("out")["complete"], true);
 }
