@@ -1,4 +1,4 @@
-//! Which instructions the kernels use: the most that the CPU has, or less on demand.
+//! Which instructions the kernels use: the most that the CPU has, or others on demand.
 
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -14,14 +14,16 @@ pub enum Level {
     AvxVnni,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
+    /// AMX, with tiles of bytes and of bf16, beside AVX-512 with VNNI and BF16. Used on demand alone: no CPU with AMX has run it yet.
+    Amx,
 }
 
-/// The environment variable that holds the kernels to a lower level.
+/// The environment variable that holds the kernels to another level.
 pub const VARIABLE: &str = "UNDERTONE_CPU";
 
 impl Level {
     /// All levels, from the least to the most.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::Avx2, Self::AvxVnni, Self::Avx512];
+    pub const ALL: [Self; 5] = [Self::Plain, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Amx];
 
     /// As [`VARIABLE`] names it.
     pub fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Level {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
+            Self::Amx => "amx",
         }
     }
 
@@ -49,14 +52,25 @@ impl Level {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => Self::can_hold_tiles() && super::packed::amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::AvxVnni | Self::Avx512 => false,
+            Self::Avx2 | Self::AvxVnni | Self::Avx512 | Self::Amx => false,
         }
     }
 
-    /// The most that this CPU has.
+    /// True if this CPU has the instructions that finish what tiles have summed.
+    #[cfg(target_arch = "x86_64")]
+    fn can_hold_tiles() -> bool {
+        Self::Avx512.is_available()
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx512bf16")
+    }
+
+    /// The most that this CPU has, but for [`Level::Amx`].
     fn best() -> Self {
-        Self::ALL.into_iter().rfind(|level| level.is_available()).unwrap_or(Self::Plain)
+        let levels = Self::ALL.into_iter().filter(|&level| level != Self::Amx);
+        levels.rev().find(|level| level.is_available()).unwrap_or(Self::Plain)
     }
 }
 
@@ -122,7 +136,7 @@ macro_rules! for_every_level {
                 // SAFETY: a level is never more than this CPU has.
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
-                $crate::kernels::cpu::Level::Avx512 => unsafe { avx512 $(::<$size>)? ($($arg),*) },
+                $crate::kernels::cpu::Level::Avx512 | $crate::kernels::cpu::Level::Amx => unsafe { avx512 $(::<$size>)? ($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
@@ -143,9 +157,15 @@ pub(crate) mod tests {
         pub(super) static HELD: Cell<Option<Level>> = const { Cell::new(None) };
     }
 
-    /// Runs `check` at every level that this CPU has, in this thread.
+    /// Runs `check` at every level that this CPU has, in this thread; AMX with tiles in memory where it has none of its own.
     pub(crate) fn at_every_level(check: impl Fn(Level)) {
-        for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
+        #[cfg(target_arch = "x86_64")]
+        let tiles = Level::can_hold_tiles();
+        #[cfg(not(target_arch = "x86_64"))]
+        let tiles = false;
+        for level in
+            Level::ALL.into_iter().filter(|&level| level.is_available() || level == Level::Amx && tiles)
+        {
             HELD.set(Some(level));
             check(level);
         }
@@ -156,7 +176,7 @@ pub(crate) mod tests {
     fn levels_are_named_and_refused_by_name() {
         assert_eq!("plain".parse(), Ok(Level::Plain));
         let error = "avx1024".parse::<Level>().unwrap_err();
-        assert_eq!(error, "UNDERTONE_CPU is `avx1024`, which is none of plain, avx2, avxvnni, avx512");
+        assert_eq!(error, "UNDERTONE_CPU is `avx1024`, which is none of plain, avx2, avxvnni, avx512, amx");
         for level in Level::ALL {
             assert_eq!(level.name().parse::<Level>().is_ok(), level.is_available());
         }

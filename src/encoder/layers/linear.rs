@@ -14,8 +14,8 @@ pub enum Precision {
     /// To bf16, which is faster where the CPU has instructions for it ([`Precision::is_fast`]). Elsewhere inference rounds and
     /// multiplies in f32, and training does not round.
     Bf16,
-    /// To bytes, in inference alone: weights with a scale an output, states with a scale and a zero point a token. On CPUs without
-    /// instructions for it ([`Precision::is_fast`]) states are rounded more coarsely (AVX2), or it is slower than f32. Training stays in
+    /// To bytes, in inference alone: weights with a scale an output, states with a scale and a zero point a token (for every 96 of its
+    /// numbers with AVX2 alone). On CPUs without instructions for it ([`Precision::is_fast`]) it is slower than f32. Training stays in
     /// f32.
     Int8,
 }

@@ -8,6 +8,8 @@
 //!
 //! int8: weights have one scale an output, activations one scale and one zero point a row, and are kept as unsigned bytes, as
 //! `vpdpbusd` and `vpmaddubsw` want them (Zafrir et al. 2019, arXiv 1910.06188, with dynamic scales a row in place of one for all).
+//! AMX has tiles of 16 rows, 16 outputs and 64 bytes of inputs, for bytes and bf16 ([`amx`]).
+//! With `vpmaddubsw` they have 7 bits, and each group of [`Product::GROUP`] elements of a row has its own scale and zero point.
 //!
 //! What crates have was looked at first. `gemm` packs both operands anew in every product, and knows neither bytes nor bf16
 //! instructions (it widens bf16 to f32); `rten-gemm` packs once, in f32 and int8, but per-row zero points, the steps that are done
@@ -16,6 +18,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+pub(super) mod amx;
 mod plain;
 mod product;
 #[cfg(target_arch = "x86_64")]
@@ -25,7 +29,7 @@ pub(crate) use product::Finish;
 
 use super::bf16;
 use super::cpu::{Level, for_every_level, level};
-use product::{Bytes, Job, VECTORS, run};
+use product::{Bytes, Job, Product, VECTORS, run};
 
 /// What the operands of products are kept as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,15 +63,15 @@ enum Way {
     Avx512Bf16,
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
+    #[cfg(target_arch = "x86_64")]
+    AmxBf16,
+    #[cfg(target_arch = "x86_64")]
+    AmxInt8,
 }
 
-/// True if this CPU has instructions for products of bytes with all 255 steps of a state: elsewhere they are less exact, or slower
-/// than f32.
+/// True if this CPU has instructions for products of bytes: plain loops over them are slower than over f32.
 pub(crate) fn multiplies_bytes() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return matches!(Way::of(Kind::Int8, level()), Way::AvxVnni | Way::Avx512Vnni);
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    Way::of(Kind::Int8, level()) != Way::PlainInt8
 }
 
 impl Way {
@@ -80,9 +84,11 @@ impl Way {
             (Kind::F32 | Kind::Bf16, Level::Avx2 | Level::AvxVnni) => Self::Avx2F32,
             (Kind::Int8, Level::AvxVnni) => Self::AvxVnni,
             (Kind::Bf16, Level::Avx512) if bf16::is_available() => Self::Avx512Bf16,
-            (Kind::F32 | Kind::Bf16, Level::Avx512) => Self::Avx512F32,
+            (Kind::F32, Level::Avx512 | Level::Amx) | (Kind::Bf16, Level::Avx512) => Self::Avx512F32,
             (Kind::Int8, Level::Avx512) if is_x86_feature_detected!("avx512vnni") => Self::Avx512Vnni,
             (Kind::Int8, Level::Avx2 | Level::Avx512) => Self::Avx2Int8,
+            (Kind::Bf16, Level::Amx) => Self::AmxBf16,
+            (Kind::Int8, Level::Amx) => Self::AmxInt8,
         }
     }
 
@@ -98,23 +104,39 @@ impl Way {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2F32 | Self::Avx2Int8 | Self::AvxVnni => 8,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512F32 | Self::Avx512Bf16 | Self::Avx512Vnni => 16,
+            Self::Avx512F32 | Self::Avx512Bf16 | Self::Avx512Vnni | Self::AmxBf16 | Self::AmxInt8 => 16,
         }
+    }
+
+    /// Elements and rows come in multiples of this; what is added is zeros, and rows that nobody reads.
+    fn step(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::AmxBf16 | Self::AmxInt8 => amx::STEP,
+            _ => 1,
+        }
+    }
+
+    /// Elements of a row of `inputs` inputs.
+    fn elements(self, inputs: usize) -> usize {
+        inputs.div_ceil(self.element().inputs()).next_multiple_of(self.step())
     }
 
     /// What an element of an operand holds.
     fn element(self) -> Element {
         match self {
             Self::PlainF32 => Element::F32,
-            Self::PlainInt8 => Element::Bytes { most: 255.0 },
+            Self::PlainInt8 => Element::Bytes { most: 255.0, group: plain::Int8::GROUP },
             #[cfg(target_arch = "x86_64")]
             Self::Avx2F32 | Self::Avx512F32 => Element::F32,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => Element::Pair,
+            Self::Avx512Bf16 | Self::AmxBf16 => Element::Pair,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2Int8 => Element::Bytes { most: 127.0 },
+            Self::Avx2Int8 => Element::Bytes { most: 127.0, group: x86::Avx2Int8::GROUP },
             #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni | Self::Avx512Vnni => Element::Bytes { most: 255.0 },
+            Self::AvxVnni | Self::Avx512Vnni | Self::AmxInt8 => {
+                Element::Bytes { most: 255.0, group: x86::Avx512Vnni::GROUP }
+            }
         }
     }
 
@@ -123,7 +145,7 @@ impl Way {
         /// A way's function, called.
         #[cfg(target_arch = "x86_64")]
         macro_rules! compiled {
-            ($features:literal, $product:ty, $rows:literal) => {{
+            ($features:literal, $product:ty, $rows:tt) => {{
                 #[target_feature(enable = $features)]
                 fn compiled(job: &Job, out: &mut [f32]) {
                     // SAFETY: the features are those of the product.
@@ -131,6 +153,19 @@ impl Way {
                 }
                 // SAFETY: `of` chooses a way only where the CPU has its instructions.
                 unsafe { compiled(job, out) }
+            }};
+        }
+        /// The same by tiles: those of the CPU, or, in tests where it has none, tiles in memory.
+        #[cfg(target_arch = "x86_64")]
+        macro_rules! tiled {
+            ($features:literal, $product:ident) => {{
+                #[cfg(test)]
+                if !amx::is_available() {
+                    return compiled!($features, amx::$product<amx::tests::Software>, { amx::ROWS });
+                }
+                let run = || compiled!($features, amx::$product<amx::Hardware>, { amx::ROWS });
+                // SAFETY: as above.
+                unsafe { amx::with_tiles(run) }
             }};
         }
         // Sums, what meets in them and what is on the way must fit the registers: 32 of AVX-512 and NEON, 16 of the others. A row
@@ -157,6 +192,10 @@ impl Way {
             Self::Avx512Vnni => {
                 compiled!("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,avx512vnni", x86::Avx512Vnni, 8)
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::AmxBf16 => tiled!("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,avx512bf16", Bf16),
+            #[cfg(target_arch = "x86_64")]
+            Self::AmxInt8 => tiled!("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,avx512vnni", Int8),
         }
     }
 }
@@ -168,8 +207,8 @@ enum Element {
     F32,
     /// Two bf16, the first in the low half.
     Pair,
-    /// Four bytes, those of rows from 0 to `most`.
-    Bytes { most: f32 },
+    /// Four bytes, those of rows from 0 to `most`, with a scale and a zero point for `group` elements.
+    Bytes { most: f32, group: usize },
 }
 
 impl Element {
@@ -180,6 +219,11 @@ impl Element {
             Self::Pair => 2,
             Self::Bytes { .. } => 4,
         }
+    }
+
+    /// Elements in a group, of `elements`.
+    fn group(self, elements: usize) -> usize {
+        if let Self::Bytes { group, .. } = self { group.min(elements).max(1) } else { elements.max(1) }
     }
 }
 
@@ -201,7 +245,7 @@ pub(crate) struct Weights {
     outputs: usize,
     panels: Vec<u32>,
     bias: Vec<f32>,
-    /// int8: what a unit of a weight stands for, and the sum of an output's weights.
+    /// int8: what a unit of a weight stands for, and the sums of an output's weights over each group, `[groups, outputs]`.
     scales: Vec<f32>,
     totals: Vec<f32>,
 }
@@ -230,8 +274,10 @@ impl Weights {
         let padded = outputs.next_multiple_of(way.lanes());
         let mut bias = bias.to_vec();
         bias.resize(padded, 0.0);
-        let (mut scales, mut totals) = (vec![0.0; padded], vec![0.0; padded]);
-        let elements = inputs.div_ceil(way.element().inputs());
+        let elements = way.elements(inputs);
+        let group = way.element().group(elements);
+        let (mut scales, mut totals) =
+            (vec![0.0; padded], vec![0.0; padded * elements.div_ceil(group).max(1)]);
         let mut panels = vec![0u32; elements * padded];
         let (mut row, mut packed) = (Vec::new(), vec![0u32; elements]);
         let all = matrices
@@ -240,12 +286,11 @@ impl Weights {
         for (output, (rows, i)) in all.enumerate() {
             match (way.element(), rows) {
                 (Element::Bytes { .. }, Rows::Int8(values, units)) => {
-                    totals[output] = pack_bytes(&values[i * inputs..][..inputs], &mut packed);
+                    pack_bytes(&values[i * inputs..][..inputs], &mut packed);
                     scales[output] = units[i];
                 }
                 (Element::Bytes { .. }, Rows::F32(values)) => {
-                    (scales[output], totals[output]) =
-                        quantize_weights(&values[i * inputs..][..inputs], &mut packed);
+                    scales[output] = quantize_weights(&values[i * inputs..][..inputs], &mut packed);
                 }
                 (element, rows) => {
                     rows.read(i, inputs, &mut row);
@@ -254,6 +299,13 @@ impl Weights {
                         _ if kind == Kind::Bf16 => round(&row, &mut packed),
                         _ => packed.copy_from_slice(bytemuck::cast_slice(&row)),
                     }
+                }
+            }
+            if let Element::Bytes { .. } = way.element() {
+                for (total, elements) in totals[output..].iter_mut().step_by(padded).zip(packed.chunks(group))
+                {
+                    let bytes: &[i8] = bytemuck::cast_slice(elements);
+                    *total = bytes.iter().map(|&x| i32::from(x)).sum::<i32>() as f32;
                 }
             }
             let (first, step) = place(way, outputs, elements, output);
@@ -283,12 +335,11 @@ impl Weights {
     ) {
         let Self { kind, way, inputs, outputs, .. } = *self;
         let x = &x[..rows * inputs];
-        let element = way.element();
-        let elements = inputs.div_ceil(element.inputs());
-        let left = match element {
+        let elements = way.elements(inputs);
+        let left = match way.element() {
             Element::F32 if kind == Kind::F32 => bytemuck::cast_slice(x),
             _ => {
-                operand.fill(element, x, rows, inputs);
+                operand.fill(way, x, rows, inputs);
                 &operand.elements
             }
         };
@@ -427,27 +478,35 @@ fn transpose(rows: [&[f32]; 4], out: &mut [u32], step: usize) {
 pub(crate) struct Operand {
     /// Row by row.
     elements: Vec<u32>,
-    /// int8: what a unit stands for in each row, and which byte is zero.
+    /// int8: what a unit stands for in each group of each row, and which byte is zero; `[rows, groups]`.
     scales: Vec<f32>,
     zeros: Vec<f32>,
 }
 
 impl Operand {
-    fn fill(&mut self, element: Element, x: &[f32], rows: usize, inputs: usize) {
-        let elements = inputs.div_ceil(element.inputs());
-        self.elements.resize(rows * elements, 0);
-        self.scales.resize(rows, 0.0);
-        self.zeros.resize(rows, 0.0);
+    fn fill(&mut self, way: Way, x: &[f32], rows: usize, inputs: usize) {
+        let (element, elements) = (way.element(), way.elements(inputs));
+        let group = element.group(elements);
+        let groups = elements.div_ceil(group).max(1);
+        self.elements.resize(rows.next_multiple_of(way.step()) * elements, 0);
+        self.scales.resize(rows * groups, 0.0);
+        self.zeros.resize(rows * groups, 0.0);
         if inputs == 0 {
             return;
         }
+        let values = group * element.inputs();
         for (row, (x, out)) in
             x.chunks_exact(inputs).zip(self.elements.chunks_exact_mut(elements)).enumerate()
         {
             match element {
                 Element::F32 => round(x, out),
                 Element::Pair => round_pairs(x, out),
-                Element::Bytes { most } => (self.scales[row], self.zeros[row]) = quantize_row(x, most, out),
+                Element::Bytes { most, .. } => {
+                    for (i, (x, out)) in x.chunks(values).zip(out.chunks_mut(group)).enumerate() {
+                        let at = row * groups + i;
+                        (self.scales[at], self.zeros[at]) = quantize_group(x, most, out);
+                    }
+                }
             }
         }
     }
@@ -465,7 +524,9 @@ for_every_level! {
         for (out, &[a, b]) in out.iter_mut().zip(pairs) {
             *out = bf16::pair(a, b);
         }
-        if let (Some(out), [last]) = (out.last_mut(), rest) {
+        let (_, behind) = out.split_at_mut(pairs.len());
+        behind.fill(0);
+        if let (Some(out), [last]) = (behind.first_mut(), rest) {
             *out = bf16::pair(*last, 0.0);
         }
     }
@@ -498,22 +559,20 @@ fn bytes_of(elements: &mut [u32], count: usize) -> &mut [u8] {
     bytes
 }
 
-/// Puts bytes together, four an element; returns their sum.
-fn pack_bytes(row: &[i8], out: &mut [u32]) -> f32 {
+/// Puts bytes together, four an element.
+fn pack_bytes(row: &[i8], out: &mut [u32]) {
     bytes_of(out, row.len()).copy_from_slice(bytemuck::cast_slice(row));
-    row.iter().map(|&x| i32::from(x)).sum::<i32>() as f32
 }
 
-/// Puts the weights of an output into bytes, four an element; returns their scale and the sum of the bytes. A weight that is no finite
-/// number makes the scale NaN, as it would make every result.
-fn quantize_weights(row: &[f32], out: &mut [u32]) -> (f32, f32) {
+/// Puts the weights of an output into bytes, four an element; returns their scale. A weight that is no finite number makes the scale
+/// NaN, as it would make every result.
+fn quantize_weights(row: &[f32], out: &mut [u32]) -> f32 {
     let largest = row.iter().fold(0f32, |most, x| most.max(x.abs()));
     let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
     let mut bytes = vec![0i8; row.len()];
     to_bytes(row, 1.0 / scale, &mut bytes);
-    let sum = pack_bytes(&bytes, out);
-    let finite = row.iter().all(|x| x.is_finite());
-    (if finite { scale } else { f32::NAN }, sum)
+    pack_bytes(&bytes, out);
+    if row.iter().all(|x| x.is_finite()) { scale } else { f32::NAN }
 }
 
 for_every_level! {
@@ -529,9 +588,9 @@ for_every_level! {
 const ROUND: f32 = 12_582_912.0;
 
 for_every_level! {
-    /// Puts a row into bytes up to `most`, from its smallest value (or 0) to its largest (or 0); returns its scale and the byte of 0. A value that is no
-    /// finite number makes the scale NaN, and so all that is computed from the row.
-    fn quantize_row(x: &[f32], most: f32, out: &mut [u32]) -> (f32, f32) {
+    /// Puts a group of a row into bytes up to `most`, from its smallest value (or 0) to its largest (or 0); returns its scale and the
+    /// byte of 0. A value that is no finite number makes the scale NaN, and so all that is computed from the row.
+    fn quantize_group(x: &[f32], most: f32, out: &mut [u32]) -> (f32, f32) {
         let (mut low, mut high, mut broken) = ([0f32; 16], [0f32; 16], [0f32; 16]);
         let (chunks, rest) = x.as_chunks::<16>();
         for chunk in chunks {
@@ -704,7 +763,7 @@ mod tests {
         }
         let bias = vec![0.5; outputs];
         at_every_level(|level| {
-            let Element::Bytes { most } = Way::of(Kind::Int8, level).element() else {
+            let Element::Bytes { most, .. } = Way::of(Kind::Int8, level).element() else {
                 panic!("{level:?} multiplies no bytes")
             };
             // Rows whose unit is one, and weights too.

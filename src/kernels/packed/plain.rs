@@ -1,6 +1,6 @@
 //! Products without any special instructions: what the others are tested against, and NEON's, as compilers make them.
 
-use super::product::{Floats, Product};
+use super::product::{Block, Floats, Lanewise, Product, sums};
 
 const LANES: usize = 4;
 
@@ -34,11 +34,6 @@ impl Floats for Side {
     }
 
     #[inline(always)]
-    unsafe fn multiply(x: Self::Vector, y: Self::Vector) -> Self::Vector {
-        std::array::from_fn(|i| x[i] * y[i])
-    }
-
-    #[inline(always)]
     unsafe fn multiply_add(x: Self::Vector, y: Self::Vector, z: Self::Vector) -> Self::Vector {
         // Where it is not an instruction, it is a slow call.
         if cfg!(target_arch = "aarch64") {
@@ -55,9 +50,28 @@ pub(super) struct F32;
 impl Product for F32 {
     type Floats = Side;
     const BYTES: bool = false;
+    type Sum = [f32; LANES];
+
+    #[inline(always)]
+    unsafe fn sums<const ROWS: usize, const VECTORS: usize>(
+        block: Block,
+        panel: &[u32],
+        from: usize,
+        to: usize,
+    ) -> [[Self::Sum; VECTORS]; ROWS] {
+        // SAFETY: as for this function.
+        unsafe { sums::<Self, ROWS, VECTORS>(block, panel, from, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn floats(sum: Self::Sum) -> Self::Sum {
+        sum
+    }
+}
+
+impl Lanewise for F32 {
     type Left = [f32; LANES];
     type Right = [f32; LANES];
-    type Sum = [f32; LANES];
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sum {
@@ -80,11 +94,6 @@ impl Product for F32 {
         // SAFETY: it needs no special instructions.
         unsafe { Side::multiply_add(left, right, sum) }
     }
-
-    #[inline(always)]
-    unsafe fn floats(sum: Self::Sum) -> Self::Sum {
-        sum
-    }
 }
 
 /// Bytes: unsigned ones of rows, signed ones of weights.
@@ -93,9 +102,28 @@ pub(super) struct Int8;
 impl Product for Int8 {
     type Floats = Side;
     const BYTES: bool = true;
+    type Sum = [i32; LANES];
+
+    #[inline(always)]
+    unsafe fn sums<const ROWS: usize, const VECTORS: usize>(
+        block: Block,
+        panel: &[u32],
+        from: usize,
+        to: usize,
+    ) -> [[Self::Sum; VECTORS]; ROWS] {
+        // SAFETY: as for this function.
+        unsafe { sums::<Self, ROWS, VECTORS>(block, panel, from, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn floats(sum: Self::Sum) -> [f32; LANES] {
+        sum.map(|x| x as f32)
+    }
+}
+
+impl Lanewise for Int8 {
     type Left = [i32; 4];
     type Right = [[i8; 4]; LANES];
-    type Sum = [i32; LANES];
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sum {
@@ -121,10 +149,5 @@ impl Product for Int8 {
             }
         }
         sum
-    }
-
-    #[inline(always)]
-    unsafe fn floats(sum: Self::Sum) -> [f32; LANES] {
-        sum.map(|x| x as f32)
     }
 }

@@ -19,12 +19,11 @@ pub(super) trait Floats {
     unsafe fn load(from: *const f32) -> Self::Vector;
     unsafe fn store(x: Self::Vector, to: *mut f32);
     unsafe fn add(x: Self::Vector, y: Self::Vector) -> Self::Vector;
-    unsafe fn multiply(x: Self::Vector, y: Self::Vector) -> Self::Vector;
     /// `x * y + z`, rounded once or twice.
     unsafe fn multiply_add(x: Self::Vector, y: Self::Vector, z: Self::Vector) -> Self::Vector;
 }
 
-/// How one set of instructions multiplies: a vector of outputs at a time.
+/// How one set of instructions multiplies.
 ///
 /// # Safety
 /// As for [`Floats`].
@@ -33,17 +32,48 @@ pub(super) trait Product {
     type Floats: Floats;
     /// True if sums are of bytes.
     const BYTES: bool;
+    /// Elements that are summed with one scale and one zero point a row; all, unless said otherwise.
+    const GROUP: usize = usize::MAX;
+    /// Sums of a vector of outputs.
+    type Sum: Copy;
+
+    /// The sums of the elements `from..to` of a block's rows, for every vector of outputs of a panel. Rows behind the block's last
+    /// have any sums.
+    ///
+    /// # Safety
+    /// Rows must have `to` elements, and the panel as many lines of `VECTORS` vectors.
+    unsafe fn sums<const ROWS: usize, const VECTORS: usize>(
+        block: Block,
+        panel: &[u32],
+        from: usize,
+        to: usize,
+    ) -> [[Self::Sum; VECTORS]; ROWS];
+
+    unsafe fn floats(sum: Self::Sum) -> <Self::Floats as Floats>::Vector;
+}
+
+/// A product that takes a vector of outputs and an element of a row at a time.
+///
+/// # Safety
+/// As for [`Floats`].
+pub(super) trait Lanewise: Product {
     /// An element of a row, for every output of a vector.
     type Left: Copy;
     /// An element of the weights of each output of a vector.
     type Right: Copy;
-    type Sum: Copy;
 
     unsafe fn zero() -> Self::Sum;
     unsafe fn spread(element: u32) -> Self::Left;
     unsafe fn load(from: *const u32) -> Self::Right;
     unsafe fn add(sum: Self::Sum, left: Self::Left, right: Self::Right) -> Self::Sum;
-    unsafe fn floats(sum: Self::Sum) -> <Self::Floats as Floats>::Vector;
+}
+
+/// Rows of a left operand, each `stride` after the other: `height` of them count.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    pub(super) left: &'a [u32],
+    pub(super) stride: usize,
+    pub(super) height: usize,
 }
 
 /// What is done to a product before it is written.
@@ -76,11 +106,14 @@ pub(super) struct Job<'a> {
     pub(super) out_stride: usize,
 }
 
-/// What sums of bytes stand for: `(sum - zero * total) * row_scale * scale`.
+/// What sums of bytes stand for: that of `(sum - zero * total) * row_scale` over the groups, times `scale`.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Bytes<'a> {
+    /// `[outputs]`, of whole vectors.
     pub(super) scales: &'a [f32],
+    /// `[groups, outputs]`, of whole vectors.
     pub(super) totals: &'a [f32],
+    /// `[rows, groups]`, both.
     pub(super) row_scales: &'a [f32],
     pub(super) row_zeros: &'a [f32],
 }
@@ -134,55 +167,56 @@ unsafe fn tile<P: Product, const ROWS: usize, const VECTORS: usize>(
     let lanes = P::Floats::LANES;
     let elements = job.elements;
     assert!(panel.len() == elements * VECTORS * lanes && width <= VECTORS * lanes && height >= 1);
-    let mut rows: [&[u32]; ROWS] = [&[]; ROWS];
-    for (r, line) in rows.iter_mut().enumerate() {
-        // Rows that are missing are the last once more.
-        *line = &job.left[(row + r.min(height - 1)) * job.stride..][..elements];
-    }
-    // SAFETY: every row has `elements` elements, and the panel as many lines of `VECTORS * lanes`.
-    let tile = unsafe {
-        let mut tile = [[P::zero(); VECTORS]; ROWS];
-        let mut line = panel.as_ptr();
-        for p in 0..elements {
-            let mut right = [P::load(line); VECTORS];
-            for (v, right) in right.iter_mut().enumerate() {
-                *right = P::load(line.add(v * lanes));
-            }
-            line = line.add(VECTORS * lanes);
-            for (tile, row) in tile.iter_mut().zip(rows) {
-                let left = P::spread(*row.get_unchecked(p));
-                for (sum, right) in tile.iter_mut().zip(right) {
-                    *sum = P::add(*sum, left, right);
+    let block = Block { left: &job.left[row * job.stride..], stride: job.stride, height };
+    let groups = elements.div_ceil(P::GROUP).max(1);
+    // SAFETY: slices of a vector are cut before their pointers are taken.
+    let mut tile = unsafe { [[P::Floats::spread(0.0); VECTORS]; ROWS] };
+    for group in 0..groups {
+        let from = group * P::GROUP.min(elements);
+        // SAFETY: every row has `elements` elements, and the panel as many lines of `VECTORS * lanes`.
+        let sums = unsafe {
+            P::sums::<ROWS, VECTORS>(block, panel, from, elements.min(from.saturating_add(P::GROUP)))
+        };
+        for v in 0..VECTORS {
+            // SAFETY: as above.
+            unsafe {
+                if P::BYTES {
+                    let totals = &job.bytes.totals[group * job.bias.len() + first + v * lanes..];
+                    let totals = P::Floats::load(totals[..lanes].as_ptr());
+                    // All rows are named by constants, so that the tile stays in registers.
+                    for (r, sums) in sums.iter().enumerate() {
+                        if r >= height {
+                            break;
+                        }
+                        let of_row = (row + r) * groups + group;
+                        let zero = P::Floats::spread(-job.bytes.row_zeros[of_row]);
+                        let scale = P::Floats::spread(job.bytes.row_scales[of_row]);
+                        let sum = P::Floats::multiply_add(zero, totals, P::floats(sums[v]));
+                        tile[r][v] = P::Floats::multiply_add(sum, scale, tile[r][v]);
+                    }
+                } else {
+                    for (tile, sums) in tile.iter_mut().zip(sums) {
+                        tile[v] = P::floats(sums[v]);
+                    }
                 }
             }
         }
-        tile
-    };
+    }
     for v in 0..VECTORS {
         let output = first + v * lanes;
-        // SAFETY: slices of a vector are cut before their pointers are taken.
+        // SAFETY: as above.
         unsafe {
             let bias = P::Floats::load(job.bias[output..][..lanes].as_ptr());
-            let (scales, totals) = if P::BYTES {
-                (
-                    P::Floats::load(job.bytes.scales[output..][..lanes].as_ptr()),
-                    P::Floats::load(job.bytes.totals[output..][..lanes].as_ptr()),
-                )
-            } else {
-                (bias, bias)
-            };
-            // All rows are named by constants, so that the tile stays in registers.
-            for (r, sums) in tile.iter().enumerate() {
+            let scales =
+                if P::BYTES { P::Floats::load(job.bytes.scales[output..][..lanes].as_ptr()) } else { bias };
+            for (r, tile) in tile.iter().enumerate() {
                 if r >= height {
                     break;
                 }
-                let sum = P::floats(sums[v]);
                 let result = if P::BYTES {
-                    let zero = P::Floats::spread(-job.bytes.row_zeros[row + r]);
-                    let scale = P::Floats::multiply(P::Floats::spread(job.bytes.row_scales[row + r]), scales);
-                    P::Floats::multiply_add(P::Floats::multiply_add(zero, totals, sum), scale, bias)
+                    P::Floats::multiply_add(tile[v], scales, bias)
                 } else {
-                    P::Floats::add(sum, bias)
+                    P::Floats::add(tile[v], bias)
                 };
                 write::<P::Floats>(
                     job,
@@ -193,6 +227,44 @@ unsafe fn tile<P: Product, const ROWS: usize, const VECTORS: usize>(
                 );
             }
         }
+    }
+}
+
+/// [`Product::sums`], an element and a vector at a time.
+///
+/// # Safety
+/// As for it.
+#[inline(always)]
+pub(super) unsafe fn sums<P: Lanewise, const ROWS: usize, const VECTORS: usize>(
+    block: Block,
+    panel: &[u32],
+    from: usize,
+    to: usize,
+) -> [[P::Sum; VECTORS]; ROWS] {
+    let mut rows: [&[u32]; ROWS] = [&[]; ROWS];
+    for (r, row) in rows.iter_mut().enumerate() {
+        // Rows that are missing are the last once more.
+        *row = &block.left[r.min(block.height - 1) * block.stride..][..to];
+    }
+    let lanes = P::Floats::LANES;
+    // SAFETY: as for this function.
+    unsafe {
+        let mut sums = [[P::zero(); VECTORS]; ROWS];
+        let mut line = panel.as_ptr().add(from * VECTORS * lanes);
+        for p in from..to {
+            let mut right = [P::load(line); VECTORS];
+            for (v, right) in right.iter_mut().enumerate() {
+                *right = P::load(line.add(v * lanes));
+            }
+            line = line.add(VECTORS * lanes);
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let left = P::spread(*row.get_unchecked(p));
+                for (sum, right) in sums.iter_mut().zip(right) {
+                    *sum = P::add(*sum, left, right);
+                }
+            }
+        }
+        sums
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every function here is only called from one that is compiled for its instructions ([`super::Way::run`]), which is what the blocks of
 //! `unsafe` rely on; loads and stores may be unaligned, and the caller points to a whole vector.
 
-use super::product::{Floats, Product};
+use super::product::{Block, Floats, Lanewise, Product, sums};
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
@@ -11,7 +11,7 @@ use std::mem::transmute;
 macro_rules! floats {
     (
         $name:ident, $lanes:literal, $vector:ty,
-        $spread:ident, $load:ident, $store:ident, $add:ident, $multiply:ident, $multiply_add:ident
+        $spread:ident, $load:ident, $store:ident, $add:ident, $multiply_add:ident
     ) => {
         pub(super) struct $name;
 
@@ -41,11 +41,6 @@ macro_rules! floats {
             }
 
             #[inline(always)]
-            unsafe fn multiply(x: $vector, y: $vector) -> $vector {
-                unsafe { $multiply(x, y) }
-            }
-
-            #[inline(always)]
             unsafe fn multiply_add(x: $vector, y: $vector, z: $vector) -> $vector {
                 unsafe { $multiply_add(x, y, z) }
             }
@@ -61,26 +56,15 @@ floats!(
     _mm512_loadu_ps,
     _mm512_storeu_ps,
     _mm512_add_ps,
-    _mm512_mul_ps,
     _mm512_fmadd_ps
 );
-floats!(
-    F32x8,
-    8,
-    __m256,
-    _mm256_set1_ps,
-    _mm256_loadu_ps,
-    _mm256_storeu_ps,
-    _mm256_add_ps,
-    _mm256_mul_ps,
-    _mm256_fmadd_ps
-);
+floats!(F32x8, 8, __m256, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps);
 
 /// A product, by its instructions.
 macro_rules! product {
     (
         $(#[$meta:meta])*
-        $name:ident: $floats:ty, bytes: $bytes:literal, operands: $operand:ty, sums: $sum:ty,
+        $name:ident: $floats:ty, bytes: $bytes:literal, $(group: $group:literal,)? operands: $operand:ty, sums: $sum:ty,
         zero: $zero:expr,
         spread: |$element:ident| $spread:expr,
         load: |$from:ident| $load:expr,
@@ -93,13 +77,33 @@ macro_rules! product {
         impl Product for $name {
             type Floats = $floats;
             const BYTES: bool = $bytes;
-            type Left = $operand;
-            type Right = $operand;
+            $(const GROUP: usize = $group;)?
             type Sum = $sum;
 
             #[inline(always)]
-            unsafe fn zero() -> $sum {
+            unsafe fn sums<const ROWS: usize, const VECTORS: usize>(
+                block: Block,
+                panel: &[u32],
+                from: usize,
+                to: usize,
+            ) -> [[$sum; VECTORS]; ROWS] {
                 // SAFETY: as the module says, here and below; vectors of one size have no values that are invalid in another type.
+                unsafe { sums::<Self, ROWS, VECTORS>(block, panel, from, to) }
+            }
+
+            #[inline(always)]
+            #[allow(unused_unsafe)]
+            unsafe fn floats($x: $sum) -> <$floats as Floats>::Vector {
+                unsafe { $converted }
+            }
+        }
+
+        impl Lanewise for $name {
+            type Left = $operand;
+            type Right = $operand;
+
+            #[inline(always)]
+            unsafe fn zero() -> $sum {
                 unsafe { $zero }
             }
 
@@ -116,12 +120,6 @@ macro_rules! product {
             #[inline(always)]
             unsafe fn add($s: $sum, $left: $operand, $right: $operand) -> $sum {
                 unsafe { $add }
-            }
-
-            #[inline(always)]
-            #[allow(unused_unsafe)]
-            unsafe fn floats($x: $sum) -> <$floats as Floats>::Vector {
-                unsafe { $converted }
             }
         }
     };
@@ -168,8 +166,8 @@ product! {
 }
 
 product! {
-    /// Fours of bytes; those of rows go up to 127 alone, as two products of them must fit 16 bits.
-    Avx2Int8: F32x8, bytes: true, operands: __m256i, sums: __m256i,
+    /// Fours of bytes; those of rows go up to 127 alone, as two products of them must fit 16 bits. Scales of short groups make up for it.
+    Avx2Int8: F32x8, bytes: true, group: 24, operands: __m256i, sums: __m256i,
     zero: _mm256_setzero_si256(),
     spread: |element| _mm256_set1_epi32(element as i32),
     load: |from| _mm256_loadu_si256(from.cast()),
