@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { STEPS = 20000, SUMS = 24, SUMS_256 = 12 };
+enum { STEPS = 20000 };
 static const double SECONDS = 0.4;
 static pthread_barrier_t start;
 
@@ -20,40 +20,67 @@ static double now(void) {
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
-/* A function that counts multiplications and additions: `instruction` on as many sums as hide its latency, none waiting for another. */
-#define PEAK(name, vector, zero, sums, operations, instruction)                                                  \
-    static double name(void) {                                                                                   \
-        vector sum[sums], left = zero, right = zero;                                                             \
-        for (int i = 0; i < sums; i++) sum[i] = zero;                                                            \
-        for (int step = 0; step < STEPS; step++)                                                                 \
-            _Pragma("GCC unroll 24") for (int i = 0; i < sums; i++)                                              \
-                __asm__ volatile(instruction " %2, %1, %0" : "+v"(sum[i]) : "v"(left), "v"(right));             \
-        return (double)STEPS * sums * (operations);                                                              \
-    }
+#define TWELVE(do) do(0) do(1) do(2) do(3) do(4) do(5) do(6) do(7) do(8) do(9) do(10) do(11)
+#define TWENTY_FOUR(do) \
+    TWELVE(do) do(12) do(13) do(14) do(15) do(16) do(17) do(18) do(19) do(20) do(21) do(22) do(23)
+
+/* A function that counts multiplications and additions: one instruction on as many sums as hide its latency, none of which waits for
+   another. `sums` is a list of them that fits the registers. */
+#define BEGIN(i) vector sum##i = zero;
+#define ADD(i) __asm__ volatile(INSTRUCTION " %2, %1, %0" : "+v"(sum##i) : "v"(zero), "v"(zero));
 
 #if defined(__AVX512F__)
-PEAK(f32, __m512, _mm512_setzero_ps(), SUMS, 2 * 16, "vfmadd231ps")
-#elif defined(__FMA__)
-PEAK(f32, __m256, _mm256_setzero_ps(), SUMS_256, 2 * 8, "vfmadd231ps")
+#define SUMS TWENTY_FOUR
+enum { COUNT = 24, BYTES = 64 };
+typedef __m512i vector;
+#define ZERO _mm512_setzero_si512()
+#else
+#define SUMS TWELVE
+enum { COUNT = 12, BYTES = 32 };
+typedef __m256i vector;
+#define ZERO _mm256_setzero_si256()
+#endif
+
+/* `inputs` products of each 32 bits of a vector. */
+#define PEAK(name, inputs)                                \
+    static double name(void) {                            \
+        vector zero = ZERO;                               \
+        SUMS(BEGIN)                                       \
+        for (int step = 0; step < STEPS; step++) {        \
+            SUMS(ADD)                                     \
+        }                                                 \
+        return (double)STEPS * COUNT * (BYTES / 4) * 2 * (inputs); \
+    }
+
+#if defined(__FMA__)
+#define INSTRUCTION "vfmadd231ps"
+PEAK(f32, 1)
+#undef INSTRUCTION
 #endif
 #if defined(__AVX512BF16__)
-PEAK(bf16, __m512, _mm512_setzero_ps(), SUMS, 2 * 32, "vdpbf16ps")
+#define INSTRUCTION "vdpbf16ps"
+PEAK(bf16, 2)
+#undef INSTRUCTION
 #endif
 #if defined(__AVX512VNNI__)
-PEAK(int8, __m512i, _mm512_setzero_si512(), SUMS, 2 * 64, "vpdpbusd")
+#define INSTRUCTION "vpdpbusd"
+PEAK(int8, 4)
+#undef INSTRUCTION
 #elif defined(__AVXVNNI__)
-PEAK(int8, __m256i, _mm256_setzero_si256(), SUMS_256, 2 * 32, "{vex} vpdpbusd")
+#define INSTRUCTION "{vex} vpdpbusd"
+PEAK(int8, 4)
+#undef INSTRUCTION
 #endif
 
 /* Counts bytes read and bytes written. */
 static double copy(void) {
-    enum { BYTES = 192 << 10 };
-    static _Thread_local char from[BYTES], to[BYTES];
+    enum { SIZE = 192 << 10 };
+    static _Thread_local char from[SIZE], to[SIZE];
     for (int i = 0; i < 100; i++) {
-        memcpy(to, from, BYTES);
-        __asm__ volatile("" ::: "memory");
+        memcpy(to, from, SIZE);
+        __asm__ volatile("" ::"r"(from), "r"(to) : "memory");
     }
-    return 100.0 * 2 * BYTES;
+    return 100.0 * 2 * SIZE;
 }
 
 struct job {
@@ -102,7 +129,7 @@ int main(int count, char **arguments) {
         return 2;
     }
     printf("{\"threads\": %d", threads);
-#if defined(__FMA__) || defined(__AVX512F__)
+#if defined(__FMA__)
     print("f32", f32, threads);
 #endif
 #if defined(__AVX512BF16__)
