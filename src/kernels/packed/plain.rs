@@ -1,6 +1,6 @@
 //! Products without any special instructions: what the others are tested against, and NEON's, as compilers make them.
 
-use super::product::{Block, Floats, Lanewise, Product, sums};
+use super::product::{Block, Floats, Lanewise, Product, sums, sums_by_lanes};
 
 const LANES: usize = 4;
 
@@ -52,16 +52,7 @@ impl Product for F32 {
     const BYTES: bool = false;
     type Sum = [f32; LANES];
 
-    #[inline(always)]
-    unsafe fn sums<const ROWS: usize, const VECTORS: usize>(
-        block: Block,
-        panel: &[u32],
-        from: usize,
-        to: usize,
-    ) -> [[Self::Sum; VECTORS]; ROWS] {
-        // SAFETY: as for this function.
-        unsafe { sums::<Self, ROWS, VECTORS>(block, panel, from, to) }
-    }
+    sums_by_lanes!();
 
     #[inline(always)]
     unsafe fn floats(sum: Self::Sum) -> Self::Sum {
@@ -104,16 +95,7 @@ impl Product for Int8 {
     const BYTES: bool = true;
     type Sum = [i32; LANES];
 
-    #[inline(always)]
-    unsafe fn sums<const ROWS: usize, const VECTORS: usize>(
-        block: Block,
-        panel: &[u32],
-        from: usize,
-        to: usize,
-    ) -> [[Self::Sum; VECTORS]; ROWS] {
-        // SAFETY: as for this function.
-        unsafe { sums::<Self, ROWS, VECTORS>(block, panel, from, to) }
-    }
+    sums_by_lanes!();
 
     #[inline(always)]
     unsafe fn floats(sum: Self::Sum) -> [f32; LANES] {

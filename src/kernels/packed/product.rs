@@ -230,6 +230,23 @@ unsafe fn tile<P: Product, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
+/// [`Product::sums`] of a [`Lanewise`] product.
+macro_rules! sums_by_lanes {
+    () => {
+        #[inline(always)]
+        unsafe fn sums<const ROWS: usize, const VECTORS: usize>(
+            block: Block,
+            panel: &[u32],
+            from: usize,
+            to: usize,
+        ) -> [[Self::Sum; VECTORS]; ROWS] {
+            // SAFETY: as for this function.
+            unsafe { sums::<Self, ROWS, VECTORS>(block, panel, from, to) }
+        }
+    };
+}
+pub(super) use sums_by_lanes;
+
 /// [`Product::sums`], an element and a vector at a time.
 ///
 /// # Safety

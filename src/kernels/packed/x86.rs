@@ -3,7 +3,7 @@
 //! Every function here is only called from one that is compiled for its instructions ([`super::Way::run`]), which is what the blocks of
 //! `unsafe` rely on; loads and stores may be unaligned, and the caller points to a whole vector.
 
-use super::product::{Block, Floats, Lanewise, Product, sums};
+use super::product::{Block, Floats, Lanewise, Product, sums, sums_by_lanes};
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
@@ -80,20 +80,12 @@ macro_rules! product {
             $(const GROUP: usize = $group;)?
             type Sum = $sum;
 
-            #[inline(always)]
-            unsafe fn sums<const ROWS: usize, const VECTORS: usize>(
-                block: Block,
-                panel: &[u32],
-                from: usize,
-                to: usize,
-            ) -> [[$sum; VECTORS]; ROWS] {
-                // SAFETY: as the module says, here and below; vectors of one size have no values that are invalid in another type.
-                unsafe { sums::<Self, ROWS, VECTORS>(block, panel, from, to) }
-            }
+            sums_by_lanes!();
 
             #[inline(always)]
             #[allow(unused_unsafe)]
             unsafe fn floats($x: $sum) -> <$floats as Floats>::Vector {
+                // SAFETY: as the module says, here and below; vectors of one size have no values that are invalid in another type.
                 unsafe { $converted }
             }
         }
