@@ -22,10 +22,10 @@ def main() -> None:
     wanted = {"--known": {True}, "--unknown": {False}}.get("".join(sys.argv[3:]), {True, False})
     for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
-        known = key(record["text"]) in labels
-        if known in wanted:
-            if known:
-                record["stance"] = labels[key(record["text"])]
+        label = labels.get(key(record["text"]))
+        if label is not None:
+            record["stance"] = label
+        if (label is not None) in wanted:
             print(json.dumps(record, ensure_ascii=False))
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gathers sentences of news and speeches without labels, for teachers to label, as JSONL on standard output.
+"""Gathers sentences of news and speeches, for teachers and annotators to label, as JSONL on standard output.
 
 Usage: scripts/unlabelled_sentences.py CORPORA LABELS
 

@@ -53,7 +53,7 @@ impl Level {
                     && is_x86_feature_detected!("avx512vl")
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Amx => Self::can_hold_tiles() && super::packed::amx::is_available(),
+            Self::Amx => Self::can_finish_tiles() && super::packed::amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::AvxVnni | Self::Avx512 | Self::Amx => false,
         }
@@ -61,7 +61,7 @@ impl Level {
 
     /// True if this CPU has the instructions that finish what tiles have summed.
     #[cfg(target_arch = "x86_64")]
-    fn can_hold_tiles() -> bool {
+    fn can_finish_tiles() -> bool {
         Self::Avx512.is_available()
             && is_x86_feature_detected!("avx512vnni")
             && is_x86_feature_detected!("avx512bf16")
@@ -160,7 +160,7 @@ pub(crate) mod tests {
     /// Runs `check` at every level that this CPU has, in this thread; AMX with tiles in memory where it has none of its own.
     pub(crate) fn at_every_level(check: impl Fn(Level)) {
         #[cfg(target_arch = "x86_64")]
-        let tiles = Level::can_hold_tiles();
+        let tiles = Level::can_finish_tiles();
         #[cfg(not(target_arch = "x86_64"))]
         let tiles = false;
         for level in

@@ -276,8 +276,7 @@ impl Weights {
         bias.resize(padded, 0.0);
         let elements = way.elements(inputs);
         let group = way.element().group(elements);
-        let (mut scales, mut totals) =
-            (vec![0.0; padded], vec![0.0; padded * elements.div_ceil(group).max(1)]);
+        let (mut scales, mut totals) = (vec![0.0; padded], vec![0.0; padded * elements.div_ceil(group)]);
         let mut panels = vec![0u32; elements * padded];
         let (mut row, mut packed) = (Vec::new(), vec![0u32; elements]);
         let all = matrices
@@ -487,7 +486,7 @@ impl Operand {
     fn fill(&mut self, way: Way, x: &[f32], rows: usize, inputs: usize) {
         let (element, elements) = (way.element(), way.elements(inputs));
         let group = element.group(elements);
-        let groups = elements.div_ceil(group).max(1);
+        let groups = elements.div_ceil(group);
         self.elements.resize(rows.next_multiple_of(way.step()) * elements, 0);
         self.scales.resize(rows * groups, 0.0);
         self.zeros.resize(rows * groups, 0.0);

@@ -168,7 +168,7 @@ unsafe fn tile<P: Product, const ROWS: usize, const VECTORS: usize>(
     let elements = job.elements;
     assert!(panel.len() == elements * VECTORS * lanes && width <= VECTORS * lanes && height >= 1);
     let block = Block { left: &job.left[row * job.stride..], stride: job.stride, height };
-    let groups = elements.div_ceil(P::GROUP).max(1);
+    let groups = elements.div_ceil(P::GROUP);
     // SAFETY: slices of a vector are cut before their pointers are taken.
     let mut tile = unsafe { [[P::Floats::spread(0.0); VECTORS]; ROWS] };
     for group in 0..groups {
